@@ -1,0 +1,72 @@
+"""One ingest request, decoded: what `wire` makes and a store counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from chronoprof_sidecar.domain.statistics import Aggregate
+
+
+class Labels(NamedTuple):
+    """What a sender says once about all that it ships."""
+
+    service: str
+    version: str
+
+
+class RowKey(NamedTuple):
+    """The key of a row in a window."""
+
+    function_name: str
+    service: str
+    version: str
+
+
+class SequenceId(NamedTuple):
+    """A sender's id and the number of its batch, from 1."""
+
+    id: str
+    seq: int
+
+
+class ItemError(NamedTuple):
+    """Why one item of a batch was refused; `item` is its name or its place, as in `samples[3]`."""
+
+    item: str
+    reason: str
+
+
+class NamedAggregate(NamedTuple):
+    """An aggregate and the function name that it counts under."""
+
+    function_name: str
+    aggregate: Aggregate
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one request asks to be counted; nobody changes it.
+
+    `dropped`, `rejected` and `unknown` are calls that the sender lost since its last acknowledged batch.
+    """
+
+    client: SequenceId | None
+    labels: Labels
+    instance: str
+    items: Sequence[NamedAggregate]
+    rejected_items: int
+    errors: Sequence[ItemError]
+    span_seconds: float | None
+    dropped: int
+    rejected: int
+    unknown: int
+    final: bool
+    body: bytes
+    """The inflated request body that all of this was read from; a store may keep it and decode it again."""
+    digest: bytes
+    """16 bytes that tell this body from another."""
+
+    @property
+    def calls(self) -> int:
+        """Calls that counting this batch adds."""
+        return sum(item.aggregate.calls * item.aggregate.sample_every for item in self.items)

@@ -1,0 +1,126 @@
+"""The histogram of one function's durations: counts per log-linear bucket, mergeable, with bounded relative error.
+
+Owns how counts are kept and how a percentile is read from them. The bucket rule itself belongs to `protocol`; sums,
+minimum and maximum belong to `statistics`.
+
+Memory: an offset and a flat array of 64-bit counts from the lowest to the highest bucket in use, 8 bytes each; 300
+neighbouring buckets cost 2.4 kB, where a dict of the same counts costs 28 kB.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate
+from operator import add
+
+from chronoprof_sidecar.protocol import bucket_bounds
+
+_ARRAY_CAPACITY = 2**64
+"""Counts at or above this do not fit an array's 64-bit items."""
+
+
+class Histogram:
+    """Counts per bucket of `protocol.bucket_of`.
+
+    Percentiles come within a relative error of 0.776 % of the true value for durations from 1 ns up: the harmonic
+    midpoint 2ab/(a+b) of a bucket [a, b) is off by at most (b-a)/(b+a), and b/a is at most 1 + 1/64. The rule is that
+    of DDSketch (Masson, Rim, Lee: "DDSketch", VLDB 2019, section 2.2) with linear steps inside a doubling, as in
+    HdrHistogram.
+
+    Merging adds integers, so any order and grouping of merges gives the same histogram.
+    """
+
+    __slots__ = ("count", "counts", "offset")
+
+    def __init__(self) -> None:
+        self.count = 0
+        """Durations counted; the sum over all buckets."""
+        self.offset = 0
+        """The bucket of `counts[0]`."""
+        self.counts: array[int] | list[int] = array("Q")
+        """Durations per bucket from `offset` on; for others to read, not to change."""
+
+    def add(self, buckets: Sequence[int], counts: Sequence[int], *, times: int = 1) -> None:
+        """Add `counts[i] * times` durations to `buckets[i]`.
+
+        Args:
+            buckets: bucket numbers, ascending, at least one.
+            counts: as many counts, each 1 or more.
+            times: what every count is multiplied with, 1 or more.
+        """
+        self._prepare(buckets[0], buckets[-1] + 1, sum(counts) * times)
+        offset, mine = self.offset, self.counts
+        if times == 1:
+            for bucket, count in zip(buckets, counts, strict=True):
+                mine[bucket - offset] += count
+        else:
+            for bucket, count in zip(buckets, counts, strict=True):
+                mine[bucket - offset] += count * times
+
+    def merge(self, other: "Histogram") -> None:
+        """Add all counts of `other`, which stays as it is."""
+        if not other.count:
+            return
+        self._prepare(other.offset, other.offset + len(other.counts), other.count)
+        start = other.offset - self.offset
+        end = start + len(other.counts)
+        summed = map(add, self.counts[start:end], other.counts)
+        if isinstance(self.counts, list):
+            self.counts[start:end] = summed
+        else:
+            self.counts[start:end] = array("Q", summed)
+
+    def copy(self) -> "Histogram":
+        """Return an independent copy."""
+        twin = Histogram()
+        twin.offset = self.offset
+        twin.counts = self.counts[:]
+        twin.count = self.count
+        return twin
+
+    def to_sparse(self) -> tuple[list[int], list[int]]:
+        """Return the buckets in use, ascending, and their counts: what `add` takes."""
+        pairs = [(bucket, count) for bucket, count in enumerate(self.counts, self.offset) if count]
+        return [bucket for bucket, _ in pairs], [count for _, count in pairs]
+
+    def percentiles(self, percents: Sequence[int]) -> list[float]:
+        """Return the duration in seconds at each percentile, 0 to 100.
+
+        The rank of percentile p is the smallest value with at least p/100 of all durations at or below it (Hyndman
+        and Fan's definition 1). The answer may lie outside the smallest and largest duration by the bucket's width;
+        `FunctionStatistics.percentiles` clamps it.
+
+        Raises:
+            ValueError: the histogram is empty.
+        """
+        if not self.count:
+            raise ValueError("an empty histogram has no percentiles")
+        running = list(accumulate(self.counts))
+        ranks = (max(1, -(-percent * self.count // 100)) for percent in percents)
+        return [_midpoint(self.offset + bisect_left(running, rank)) for rank in ranks]
+
+    def _prepare(self, first: int, end: int, added: int) -> None:
+        """Make room for `added` more durations in buckets first to end - 1, and count them."""
+        self.count += added
+        if self.count >= _ARRAY_CAPACITY and not isinstance(self.counts, list):
+            self.counts = list(self.counts)
+        if not self.counts:
+            self.offset = first
+        missing_below = self.offset - first
+        missing_above = end - self.offset - len(self.counts)
+        if missing_below > 0:
+            self.counts[:0] = self._zeros(missing_below)
+            self.offset = first
+        if missing_above > 0:
+            self.counts.extend(self._zeros(missing_above))
+
+    def _zeros(self, count: int) -> "array[int]":
+        return array("Q", bytes(8 * count))
+
+
+@cache
+def _midpoint(bucket: int) -> float:
+    """Return the harmonic midpoint of a bucket in seconds: it halves the largest relative error. At most 10 000."""
+    low, high = bucket_bounds(bucket)
+    return 2 * low * high / (low + high)

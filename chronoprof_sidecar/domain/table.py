@@ -1,0 +1,167 @@
+"""The table: rows by labels and function name, with the bound on how many there are.
+
+Owns where a sample is counted: in its own row, or in `_other` once the table is full. Knows no generation and no
+clock; the store decides when a table begins and ends.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import translate
+from re import compile as compile_pattern
+from typing import Final
+
+from chronoprof_sidecar.domain.batch import Batch, Labels, RowKey
+from chronoprof_sidecar.domain.statistics import Aggregate, FunctionStatistics, statistics_of
+from chronoprof_sidecar.protocol import OTHER
+
+MAX_LABEL_PAIRS: Final = 64
+"""Pairs of service and version in one table; more become `_other`, `_other`."""
+OTHER_LABELS: Final = Labels(OTHER, OTHER)
+
+Rows = dict[str, FunctionStatistics]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows are asked for; what is None does not filter."""
+
+    function_name: str | None = None
+    match: str | None = None
+    """A shell glob over function names, case-sensitive."""
+    service: str | None = None
+    version: str | None = None
+
+    def covers(self, labels: Labels) -> bool:
+        """Say whether rows of these labels are asked for."""
+        return self.service in (None, labels.service) and self.version in (None, labels.version)
+
+    def of(self, rows: Rows) -> Iterator[tuple[str, FunctionStatistics]]:
+        """Yield the rows whose names are asked for."""
+        if self.function_name is not None:
+            found = rows.get(self.function_name)
+            candidates: Iterable[tuple[str, FunctionStatistics]] = [(self.function_name, found)] if found else []
+        else:
+            candidates = rows.items()
+        if self.match is None:
+            yield from candidates
+            return
+        matches = compile_pattern(translate(self.match)).match
+        yield from ((name, statistics) for name, statistics in candidates if matches(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the items of one batch are counted, decided before they are: replaying it repeats the decision."""
+
+    labels: Labels
+    overflowed: frozenset[str] = frozenset()
+    """Function names that are counted under `_other`."""
+
+
+class Table:
+    """Statistics per (function name, service, version)."""
+
+    __slots__ = ("_by_labels", "size")
+
+    def __init__(self) -> None:
+        self._by_labels: dict[Labels, Rows] = {}
+        self.size = 0
+        """Rows, those of `_other` included."""
+
+    def rows_of(self, labels: Labels) -> Rows:
+        """Return the rows of one pair of labels, for looking; empty when there are none."""
+        return self._by_labels.get(labels, {})
+
+    def label_pairs(self) -> list[Labels]:
+        """Return every pair of labels that has rows."""
+        return list(self._by_labels)
+
+    def add(self, placement: Placement, name: str, aggregate: Aggregate, arrived_ns: int) -> RowKey:
+        """Count an aggregate where `placement` puts it, and return the key of its row."""
+        labels = placement.labels
+        if name in placement.overflowed:
+            name = OTHER
+        rows = self._by_labels.get(labels)
+        if rows is None:
+            rows = self._by_labels[labels] = {}
+        statistics = rows.get(name)
+        if statistics is None:
+            rows[name] = statistics_of(aggregate, arrived_ns)
+            self.size += 1
+        else:
+            statistics.add(aggregate, arrived_ns)
+        return RowKey(name, labels.service, labels.version)
+
+    def put(self, key: RowKey, statistics: FunctionStatistics) -> None:
+        """Merge `statistics` into the row of `key`; a new row becomes the table's own."""
+        rows = self._by_labels.setdefault(Labels(key.service, key.version), {})
+        present = rows.get(key.function_name)
+        if present is None:
+            rows[key.function_name] = statistics
+            self.size += 1
+        else:
+            present.merge(statistics)
+
+    def get(self, key: RowKey) -> FunctionStatistics | None:
+        """Return the row of `key` itself, not a copy."""
+        return self.rows_of(Labels(key.service, key.version)).get(key.function_name)
+
+    def select(self, selection: Selection) -> Iterator[tuple[RowKey, FunctionStatistics]]:
+        """Yield the rows asked for, themselves, not copies; the table must not change meanwhile."""
+        for labels, rows in self._by_labels.items():
+            if selection.covers(labels):
+                for name, statistics in selection.of(rows):
+                    yield RowKey(name, *labels), statistics
+
+    def copy(self, selection: Selection) -> list[tuple[RowKey, FunctionStatistics]]:
+        """Return copies of the rows asked for; they are the caller's own."""
+        return [(key, statistics.copy()) for key, statistics in self.select(selection)]
+
+
+@dataclass(slots=True)
+class Admission:
+    """Places batches that are about to be counted together, so that no table grows beyond its bound.
+
+    It looks at the table and remembers which rows the batches placed so far will add; the table itself changes only
+    when they are counted. Throwing an Admission away undoes it.
+    """
+
+    table: Table
+    max_functions: int
+    _new_names: dict[Labels, set[str]] = field(default_factory=dict)
+    _new_rows: int = 0
+
+    def place(self, batch: Batch) -> Placement:
+        """Decide where each item of `batch` is counted."""
+        labels = self._place_labels(batch.labels)
+        present = self.table.rows_of(labels)
+        new_names = self._new_names.setdefault(labels, set())
+        fresh = {item.function_name for item in batch.items if item.function_name not in present} - new_names
+        room = max(0, self.max_functions - self.table.size - self._new_rows)
+        overflowed: frozenset[str] = frozenset()
+        if len(fresh) > room:
+            in_order = dict.fromkeys(item.function_name for item in batch.items if item.function_name in fresh)
+            overflowed = frozenset(list(in_order)[room:])
+            fresh -= overflowed
+        new_names |= fresh
+        self._new_rows += len(fresh)
+        return Placement(labels, overflowed)
+
+    def _place_labels(self, labels: Labels) -> Labels:
+        known = self.table.label_pairs()
+        if labels in known or labels in self._new_names:
+            return labels
+        pairs = len(set(known) | self._new_names.keys() | {OTHER_LABELS}) - 1
+        return labels if pairs < MAX_LABEL_PAIRS else OTHER_LABELS
+
+
+def merge_by_name(rows: Iterable[tuple[RowKey, FunctionStatistics]]) -> Rows:
+    """Merge rows over their labels; the statistics given become the answer's own."""
+    merged: Rows = {}
+    for key, statistics in rows:
+        present = merged.get(key.function_name)
+        if present is None:
+            merged[key.function_name] = statistics
+        else:
+            present.merge(statistics)
+    return merged

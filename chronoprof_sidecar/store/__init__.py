@@ -1,0 +1,1 @@
+"""Where batches are kept: one contract, and the engines that fulfil it."""

@@ -1,0 +1,153 @@
+"""The store contract: what the server asks of whatever keeps the numbers.
+
+Every engine passes `tests/store/contract_suite.py` unchanged. All methods are coroutines of one event loop. What they
+return belongs to the caller, who may change it; nothing that a store keeps is ever handed out itself.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from chronoprof_sidecar.domain.batch import Batch, ItemError, RowKey, SequenceId
+from chronoprof_sidecar.domain.losses import Losses
+from chronoprof_sidecar.domain.senders import Sender
+from chronoprof_sidecar.domain.statistics import FunctionStatistics
+from chronoprof_sidecar.domain.table import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one batch; it exists only once that is durable."""
+
+    accepted: int | None
+    """Calls counted; None where the batch was counted so long ago that its figures are forgotten."""
+    rejected_items: int
+    errors: Sequence[ItemError]
+    client: SequenceId | None
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The rows asked for, as they were at one instant; times in nanoseconds of Unix time."""
+
+    generation: int
+    window_start_ns: int
+    taken_ns: int
+    functions: int
+    """Distinct function names in the rows asked for."""
+    services: Sequence[str]
+    """All services that have rows or losses in the window, sorted."""
+    rows: list[tuple[RowKey, FunctionStatistics]]
+    losses: dict[str, Losses]
+    """Per service, those of the services asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveInfo:
+    """One file in the save directory."""
+
+    name: str
+    size_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A finished rotate: the file, the generation it holds, and the one that began."""
+
+    save: SaveInfo
+    saved_generation: int
+    generation: int
+
+
+class SaveContent(Protocol):
+    """An open save; `async with` closes it."""
+
+    @property
+    def info(self) -> SaveInfo: ...
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the file's bytes."""
+        ...
+
+    async def __aenter__(self) -> "SaveContent": ...
+    async def __aexit__(self, *exc_info: object) -> None: ...
+
+
+class Store(Protocol):
+    """Keeps the window, the history, the senders and the saves; counts every batch once."""
+
+    async def ingest(self, batch: Batch) -> Outcome:
+        """Count `batch`, and return once that is durable.
+
+        Raises:
+            SequenceGapError, SequenceReusedError: by the counting rule; nothing was applied.
+            UnavailableError: not now (draining, queue full, disk full, too many senders); nothing was applied.
+        """
+        ...
+
+    async def snapshot(self, selection: Selection) -> Snapshot:
+        """Return copies of the window's rows that `selection` asks for; every acknowledged batch is in them."""
+        ...
+
+    async def reset(self, expected_generation: int | None = None, *, erase_history: bool = False) -> int:
+        """Begin a new window and return its generation; what was acknowledged before is in the old one.
+
+        Raises:
+            GenerationConflictError: `expected_generation` is not the current one.
+            UnavailableError: as for `ingest`.
+        """
+        ...
+
+    async def save(self, name: str | None = None, *, overwrite: bool = True) -> SaveInfo:
+        """Write the window to a save and return once file and directory are synced; None makes a name of the time.
+
+        Raises:
+            MalformedRequestError: not a plain `.json` or `.csv` name, or not a regular file's.
+            FileExistsConflictError: the name is taken and `overwrite` is false.
+            SavesFullError: the bound on saves is reached.
+            UnavailableError: as for `ingest`.
+        """
+        ...
+
+    async def rotate(self, name: str | None = None, *, expected_generation: int | None = None) -> Rotation:
+        """Save the window and begin a new one as one step, also across a crash: both happened, or neither.
+
+        Raises:
+            GenerationConflictError, FileExistsConflictError, MalformedRequestError, SavesFullError, UnavailableError:
+                as for `reset` and `save`; takes `.json` names only and never overwrites.
+        """
+        ...
+
+    async def saves(self) -> list[SaveInfo]:
+        """Return every save, newest first."""
+        ...
+
+    async def open_save(self, name: str) -> SaveContent:
+        """Open one save for reading.
+
+        Raises:
+            MalformedRequestError: not a save's name.
+            NotFoundError: no such save.
+        """
+        ...
+
+    async def senders(self) -> list[Sender]:
+        """Return every remembered sender, the one silent longest first."""
+        ...
+
+    def unready_reason(self) -> str | None:
+        """Say why the store cannot take batches now; None when it can."""
+        ...
+
+    async def failure(self) -> BaseException:
+        """Wait until the store can no longer vouch for its own state, and return why: the process must end then."""
+        ...
+
+    def refuse(self) -> None:
+        """Take no more batches and no more changes (UnavailableError); what was taken is still served."""
+        ...
+
+    async def close(self) -> None:
+        """Refuse, finish what was taken, make it cheap to start again, and let go of everything. Legal once."""
+        ...
