@@ -54,6 +54,8 @@ class Batch:
     labels: Labels
     instance: str
     items: Sequence[NamedAggregate]
+    calls: int
+    """Calls that counting this batch adds, samples multiplied."""
     rejected_items: int
     errors: Sequence[ItemError]
     span_seconds: float | None
@@ -65,8 +67,3 @@ class Batch:
     """The inflated request body that all of this was read from; a store may keep it and decode it again."""
     digest: bytes
     """16 bytes that tell this body from another."""
-
-    @property
-    def calls(self) -> int:
-        """Calls that counting this batch adds."""
-        return sum(item.aggregate.calls * item.aggregate.sample_every for item in self.items)
