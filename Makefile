@@ -1,0 +1,96 @@
+# Each target sets up what it needs in .venv, from locked requirements. `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+BENCHMARKS := $(sort $(notdir $(basename $(wildcard benchmarks/bench_*.py))))
+# grep -v: the list explains itself.
+DEBIAN_PACKAGES = $(shell grep -v '^\#' requirements/debian.txt)
+AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: help
+help: ## list the targets
+	@echo 'make TARGET [PYTHON=python3.13] [ARGS="…"], where TARGET is one of'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# --- use it ---------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(VENV)/.ready-demo ## a sidecar beside a small web app under load, until Ctrl-C (ARGS="--duration 30")
+	@exec $(BIN)/chronoprof demo $(ARGS)
+
+.PHONY: run
+run: $(VENV)/.ready-demo .env ## the sidecar, with the settings and keys of .env (made on first use)
+	@exec $(BIN)/chronoprof serve $(ARGS)
+
+# No prerequisites but order: keys are made once and never again.
+.env: | $(VENV)/.ready-demo
+	$(BIN)/chronoprof keys --write $@
+
+# --- work on it -----------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: $(VENV)/.ready-dev ## the tests that need neither root nor Debian, with branch coverage
+	$(BIN)/python -m pytest -m 'not system' --cov --cov-report=term $(ARGS)
+
+.PHONY: test-system
+test-system: $(VENV)/.ready-dev ## the tests that need Debian's packages; installs them (with sudo unless root)
+	@dpkg --status $(DEBIAN_PACKAGES) >/dev/null 2>&1 \
+	|| { command -v apt-get >/dev/null || { echo 'make test-system needs Debian or a relative of it' >&2; exit 1; }; \
+	     $(AS_ROOT) apt-get update --quiet && \
+	     $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $(DEBIAN_PACKAGES); }
+	$(BIN)/python -m pytest -m system $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.ready-dev ## lint, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: $(VENV)/.ready-dev ## every benchmark there is (NAME=bench_… for one)
+	@test -n '$(BENCHMARKS)' || echo 'benchmarks/ holds no bench_*.py yet'
+	@for name in $(or $(NAME),$(BENCHMARKS)); do \
+	    echo "== $$name"; $(BIN)/python -m "benchmarks.$$name" $(ARGS) || exit 1; \
+	done
+
+.PHONY: build
+build: $(VENV)/.ready-dev ## wheel and source distribution in dist/, checked
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python -m twine check --strict dist/*
+
+.PHONY: lock
+lock: $(VENV)/.ready-dev ## write requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newer releases)
+	$(LOCK) --group build -o requirements/build.txt
+	$(LOCK) --extra dev -c requirements/build.txt -o requirements/dev.txt pyproject.toml
+	$(LOCK) --extra server --extra speed -c requirements/dev.txt -o requirements/server.txt pyproject.toml
+	$(LOCK) --extra demo --extra speed -c requirements/dev.txt -o requirements/demo.txt pyproject.toml
+
+# One lock serves every platform and every Python from 3.11 on; the index is whatever pip is set up to use.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-annotate --custom-compile-command 'make lock' $(ARGS)
+
+.PHONY: clean
+clean: ## remove .venv, caches and build products; keys, data and saves stay
+	rm -rf $(VENV) build dist .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find chronoprof_sidecar tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo 'chronoprof-sidecar needs Python 3.11 or newer, which "$(PYTHON)" is not;' >&2; \
+	    echo 'name another one, for example: make PYTHON=python3.13 $(MAKECMDGOALS)' >&2; exit 1; }
+	@# Half a virtual environment would look whole to the next run.
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@touch $@
+
+$(VENV)/.ready-%: requirements/%.txt requirements/build.txt pyproject.toml | $(VENV)/.created
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements/build.txt -r $<
+	$(PIP) install --quiet --no-build-isolation --no-deps --editable .
+	@touch $@
