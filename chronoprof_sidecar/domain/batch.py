@@ -1,4 +1,4 @@
-"""One ingest request, decoded: what `wire` makes and a store counts."""
+"""One ingest request, decoded, and what became of it: what `wire` makes and a store counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,3 +67,15 @@ class Batch:
     """The inflated request body that all of this was read from; a store may keep it and decode it again."""
     digest: bytes
     """16 bytes that tell this body from another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one batch; it exists only once that is durable."""
+
+    accepted: int | None
+    """Calls counted; None where the batch was counted so long ago that its figures are forgotten."""
+    rejected_items: int
+    errors: Sequence[ItemError]
+    client: SequenceId | None
+    duplicate: bool

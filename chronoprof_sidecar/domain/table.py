@@ -10,8 +10,8 @@ from fnmatch import translate
 from re import compile as compile_pattern
 from typing import Final
 
-from chronoprof_sidecar.domain.batch import Batch, Labels, RowKey
-from chronoprof_sidecar.domain.statistics import Aggregate, FunctionStatistics, statistics_of
+from chronoprof_sidecar.domain.batch import Batch, Labels, NamedAggregate, RowKey
+from chronoprof_sidecar.domain.statistics import FunctionStatistics, statistics_of
 from chronoprof_sidecar.protocol import OTHER
 
 MAX_LABEL_PAIRS: Final = 64
@@ -57,6 +57,10 @@ class Placement:
     overflowed: frozenset[str] = frozenset()
     """Function names that are counted under `_other`."""
 
+    def row_name(self, function_name: str) -> str:
+        """Return the function name that `function_name` is counted under."""
+        return OTHER if function_name in self.overflowed else function_name
+
 
 class Table:
     """Statistics per (function name, service, version)."""
@@ -76,21 +80,19 @@ class Table:
         """Return every pair of labels that has rows."""
         return list(self._by_labels)
 
-    def add(self, placement: Placement, name: str, aggregate: Aggregate, arrived_ns: int) -> RowKey:
-        """Count an aggregate where `placement` puts it, and return the key of its row."""
-        labels = placement.labels
-        if name in placement.overflowed:
-            name = OTHER
-        rows = self._by_labels.get(labels)
-        if rows is None:
-            rows = self._by_labels[labels] = {}
-        statistics = rows.get(name)
-        if statistics is None:
-            rows[name] = statistics_of(aggregate, arrived_ns)
-            self.size += 1
-        else:
-            statistics.add(aggregate, arrived_ns)
-        return RowKey(name, labels.service, labels.version)
+    def count(self, placement: Placement, items: Iterable[NamedAggregate], arrived_ns: int) -> None:
+        """Count the aggregates of one batch where `placement` puts them."""
+        rows = self._by_labels.setdefault(placement.labels, {})
+        size_before = len(rows)
+        overflowed = placement.overflowed
+        for name, aggregate in items:
+            row_name = OTHER if name in overflowed else name
+            statistics = rows.get(row_name)
+            if statistics is None:
+                rows[row_name] = statistics_of(aggregate, arrived_ns)
+            else:
+                statistics.add(aggregate, arrived_ns)
+        self.size += len(rows) - size_before
 
     def put(self, key: RowKey, statistics: FunctionStatistics) -> None:
         """Merge `statistics` into the row of `key`; a new row becomes the table's own."""

@@ -4,61 +4,15 @@ Every engine passes `tests/store/contract_suite.py` unchanged. All methods are c
 return belongs to the caller, who may change it; nothing that a store keeps is ever handed out itself.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncIterator
+from typing import Protocol, Self
 
-from chronoprof_sidecar.domain.batch import Batch, ItemError, RowKey, SequenceId
-from chronoprof_sidecar.domain.losses import Losses
+from chronoprof_sidecar.domain.batch import Batch, Outcome
 from chronoprof_sidecar.domain.senders import Sender
-from chronoprof_sidecar.domain.statistics import FunctionStatistics
+from chronoprof_sidecar.domain.snapshot import Rotation, SaveInfo, Snapshot
 from chronoprof_sidecar.domain.table import Selection
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one batch; it exists only once that is durable."""
-
-    accepted: int | None
-    """Calls counted; None where the batch was counted so long ago that its figures are forgotten."""
-    rejected_items: int
-    errors: Sequence[ItemError]
-    client: SequenceId | None
-    duplicate: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The rows asked for, as they were at one instant; times in nanoseconds of Unix time."""
-
-    generation: int
-    window_start_ns: int
-    taken_ns: int
-    functions: int
-    """Distinct function names in the rows asked for."""
-    services: Sequence[str]
-    """All services that have rows or losses in the window, sorted."""
-    rows: list[tuple[RowKey, FunctionStatistics]]
-    losses: dict[str, Losses]
-    """Per service, those of the services asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class SaveInfo:
-    """One file in the save directory."""
-
-    name: str
-    size_bytes: int
-    modified_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """A finished rotate: the file, the generation it holds, and the one that began."""
-
-    save: SaveInfo
-    saved_generation: int
-    generation: int
+__all__ = ["Outcome", "Rotation", "SaveContent", "SaveInfo", "Snapshot", "Store"]
 
 
 class SaveContent(Protocol):
@@ -70,7 +24,7 @@ class SaveContent(Protocol):
         """Yield the file's bytes."""
         ...
 
-    async def __aenter__(self) -> "SaveContent": ...
+    async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *exc_info: object) -> None: ...
 
 

@@ -3,7 +3,6 @@
 Every function here returns the reason of refusal, or None where there is none.
 """
 
-from itertools import pairwise
 from operator import lt
 
 from chronoprof_sidecar.protocol import (
@@ -63,7 +62,7 @@ def _refuse_buckets(item: FunctionItem) -> str | None:
         return "buckets and counts differ in length"
     if sum(item.counts) != item.calls:
         return "counts do not add up to calls"
-    if not all(lt(low, high) for low, high in pairwise(buckets)):
+    if not all(map(lt, buckets, buckets[1:])):
         return "buckets are not ascending"
     if not _is_near(buckets[0], item.min_ns):
         return "the first bucket is not that of min_ns"
