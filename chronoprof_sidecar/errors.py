@@ -1,6 +1,6 @@
 """Every deliberate error, each with the `code` that an answer carries.
 
-Owns the vocabulary of failure. Knows nothing of HTTP: `server/middlewares.py` holds the one table from code to status.
+Owns the vocabulary of failure. Knows nothing of HTTP: `server/errors.py` holds the one table from code to status.
 Stdlib-only, because the client shim shares it.
 """
 
@@ -79,6 +79,12 @@ class UnsupportedMediaError(ChronoprofError):
     code = "unsupported_media"
 
 
+class MisdirectedError(ChronoprofError):
+    """The request names a host that this sidecar does not answer for."""
+
+    code = "misdirected"
+
+
 class SequenceReusedError(ChronoprofError):
     """A sender used the sequence number of its last batch for another body; nothing was applied."""
 
@@ -89,6 +95,10 @@ class TooManyBadKeysError(ChronoprofError):
     """One address tried too many unknown keys."""
 
     code = "too_many_bad_keys"
+
+    def __init__(self, message: str, retry_after_seconds: int = 60) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UnavailableError(ChronoprofError):
