@@ -100,10 +100,6 @@ class TooManyBadKeysError(ChronoprofError):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
 
-    def __init__(self, message: str, retry_after_seconds: int = 60) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
-
 
 class UnavailableError(ChronoprofError):
     """The service cannot do this now but expects to later: draining, queue full, disk full, too many senders."""
