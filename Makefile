@@ -31,6 +31,15 @@ run: $(VENV)/.ready-demo .env ## the sidecar, with the settings and keys of .env
 .env: | $(VENV)/.ready-demo
 	$(BIN)/chronoprof keys --write $@
 
+# Containers run as a user of their own, so the files are readable; the directory keeps everybody else out.
+secrets: ## the keys for docker-compose.yml, one file per role (made once)
+	@mkdir -m 0700 $@
+	@for role in admin read ingest; do \
+	    printf 'chp_%s_%s\n' "$$role" "$$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')" >$@/$${role}_keys; \
+	    chmod 0644 $@/$${role}_keys; \
+	done
+	@echo 'made $@/admin_keys, $@/read_keys and $@/ingest_keys'
+
 # --- work on it -----------------------------------------------------------------------------------------------------
 
 .PHONY: test
