@@ -1,0 +1,190 @@
+"""The save directory: plain files that appear whole or not at all, and nothing outside of it.
+
+Every access goes through a descriptor of the directory and follows no link, so neither a name nor a link swapped in at
+the last moment leads elsewhere. Used from one thread only, so that checking for a name and taking it are one step.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+
+from chronoprof_sidecar.domain.snapshot import SaveInfo
+from chronoprof_sidecar.errors import (
+    FileExistsConflictError,
+    MalformedRequestError,
+    NotFoundError,
+    SavesFullError,
+    StoreError,
+    UnavailableError,
+)
+
+LOADABLE: Final = ".json"
+EXPORT: Final = ".csv"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_TEMPORARY: Final = re.compile(r"\.save-[0-9a-f]{16}\.tmp")
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def check_save_name(name: str, *, loadable: bool = False) -> None:
+    """Refuse anything but one plain file name that ends in `.json` or, unless `loadable`, `.csv`.
+
+    Raises:
+        MalformedRequestError: the message says what a name must look like.
+    """
+    endings = (LOADABLE,) if loadable else (LOADABLE, EXPORT)
+    if _NAME.fullmatch(name) is None or not name.endswith(endings):
+        raise MalformedRequestError(
+            "file_path must be one plain file name: a letter or digit, then up to 127 letters, digits, dots, dashes or"
+            f" underscores, ending in {' or '.join(endings)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SaveLimits:
+    """How many saves there may be, and what happens then."""
+
+    max_saves: int
+    max_bytes: int
+    keep_saves: int
+    """The newest so many are kept and older ones deleted; 0: none is ever deleted."""
+
+
+class SaveDirectory:
+    """The files that operators save."""
+
+    def __init__(self, path: Path, limits: SaveLimits) -> None:
+        """Open or create the directory.
+
+        Raises:
+            StoreError: it cannot be opened, or is a link or a file.
+        """
+        self._limits = limits
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreError(f"cannot open the save directory {path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        os.close(self._directory)
+
+    def list(self) -> list[SaveInfo]:
+        """Return every save, newest first."""
+        found = (self._look(name) for name in self._names() if _NAME.fullmatch(name))
+        regular = [info for info in found if info is not None]
+        return sorted(regular, key=lambda info: (info.modified_ns, info.name), reverse=True)
+
+    def open(self, name: str) -> tuple[int, SaveInfo]:
+        """Return a descriptor of one save, which the caller closes, and what it is.
+
+        Raises:
+            MalformedRequestError: not a save's name.
+            NotFoundError: no such save.
+        """
+        check_save_name(name)
+        try:
+            descriptor = os.open(name, _READ, dir_fd=self._directory)
+        except OSError:
+            raise NotFoundError(f"there is no save {name}") from None
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            raise NotFoundError(f"there is no save {name}")
+        return descriptor, SaveInfo(name, status.st_size, status.st_mtime_ns)
+
+    def refuse(self, name: str, *, overwrite: bool) -> None:
+        """Refuse a name that may not be written.
+
+        Raises:
+            MalformedRequestError: something that is no regular file has the name.
+            FileExistsConflictError: the name is taken and `overwrite` is false.
+            SavesFullError: the bound on saves is reached.
+        """
+        try:
+            status = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            self._refuse_full()
+            return
+        if not stat.S_ISREG(status.st_mode):
+            raise MalformedRequestError(f"file_path {name} is taken by something that is not a regular file")
+        if not overwrite:
+            raise FileExistsConflictError(f"{name} exists and is not overwritten")
+
+    def write_temporary(self, content: Iterable[bytes]) -> str:
+        """Write and sync a file that is no save yet, and return its name.
+
+        Raises:
+            UnavailableError: it could not be written; nothing of it stays.
+        """
+        temporary = f".save-{token_hex(8)}.tmp"
+        try:
+            descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=self._directory)
+            with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor, not a path
+                file.writelines(content)
+                file.flush()
+                os.fsync(descriptor)
+        except OSError as error:
+            self.discard(temporary)
+            raise UnavailableError(f"the save could not be written: {error.strerror}", retry_after_seconds=5) from error
+        return temporary
+
+    def publish(self, temporary: str, name: str) -> SaveInfo:
+        """Give a temporary file its name, replacing an older save, sync the directory, and return what it is."""
+        os.rename(temporary, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        os.fsync(self._directory)
+        status = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+        self._delete_old(newest=name)
+        return SaveInfo(name, status.st_size, status.st_mtime_ns)
+
+    def finish(self, temporary: str, name: str) -> None:
+        """Finish a rename that may have happened before a crash."""
+        with suppress(FileNotFoundError):
+            os.rename(temporary, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        os.fsync(self._directory)
+
+    def discard(self, temporary: str) -> None:
+        """Delete a temporary file if it is there."""
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=self._directory)
+
+    def discard_leftovers(self) -> None:
+        """Delete temporary files that a crash left behind."""
+        for name in self._names():
+            if _TEMPORARY.fullmatch(name):
+                self.discard(name)
+
+    def _names(self) -> Sequence[str]:
+        return os.listdir(self._directory)  # noqa: PTH208  pathlib cannot list a descriptor
+
+    def _look(self, name: str) -> SaveInfo | None:
+        if not name.endswith((LOADABLE, EXPORT)):
+            return None
+        try:
+            status = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        return SaveInfo(name, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+
+    def _refuse_full(self) -> None:
+        present = self.list()
+        if self._limits.keep_saves:
+            present = present[: self._limits.keep_saves - 1]
+        if len(present) >= self._limits.max_saves:
+            raise SavesFullError(f"there are {len(present)} saves already (CHRONOPROF_MAX_SAVES)")
+        if sum(info.size_bytes for info in present) >= self._limits.max_bytes:
+            raise SavesFullError(f"the saves hold {self._limits.max_bytes} bytes already (CHRONOPROF_MAX_SAVES_BYTES)")
+
+    def _delete_old(self, newest: str) -> None:
+        if not self._limits.keep_saves:
+            return
+        others = [info.name for info in self.list() if info.name != newest]
+        for name in others[self._limits.keep_saves - 1 :]:
+            self.discard(name)

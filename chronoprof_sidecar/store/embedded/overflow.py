@@ -1,0 +1,43 @@
+"""Says in the log, once a minute, what the table had no room for, with hints at names that look like one template."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from chronoprof_sidecar.domain.hints import suggest_templates
+from chronoprof_sidecar.store.embedded.records import Entry
+
+logger = logging.getLogger(__name__)
+
+_EVERY_SECONDS: Final = 60.0
+_REMEMBERED_NAMES: Final = 1000
+
+
+class OverflowLog:
+    """Collects names for a minute at most; bounded whatever arrives."""
+
+    def __init__(self, max_functions: int, monotonic: Callable[[], float]) -> None:
+        self._max_functions = max_functions
+        self._monotonic = monotonic
+        self._names: set[str] = set()
+        self._quiet_until = -_EVERY_SECONDS
+
+    def note(self, entries: Sequence[Entry]) -> None:
+        """Take note of counted entries, and say what there is to say."""
+        overflowed = [entry.placement.overflowed for entry in entries if entry.placement.overflowed]
+        if not overflowed:
+            return
+        for names in overflowed:
+            if len(self._names) < _REMEMBERED_NAMES:
+                self._names.update(names)
+        now = self._monotonic()
+        if now < self._quiet_until:
+            return
+        self._quiet_until = now + _EVERY_SECONDS
+        templates = ", ".join(f"{template!r} ({count} names)" for template, count in suggest_templates(self._names))
+        logger.warning(
+            "the table is full (CHRONOPROF_MAX_FUNCTIONS=%d): new function names are counted under _other%s",
+            self._max_functions,
+            f"; these look like one template each: {templates}" if templates else "",
+        )
+        self._names.clear()

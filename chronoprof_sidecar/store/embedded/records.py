@@ -1,0 +1,176 @@
+"""Stored records: values to sealed blobs and back.
+
+Every record is one blob that begins with the CRC32 of its key and payload, so a flipped bit in either costs that
+record alone. Integers of any size survive: those beyond 63 bits become an extension type of MessagePack.
+"""
+
+from array import array
+from dataclasses import astuple, dataclass, fields, replace
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from chronoprof_sidecar.domain.batch import Batch, ItemError, Labels
+from chronoprof_sidecar.domain.losses import Losses
+from chronoprof_sidecar.domain.senders import Sender
+from chronoprof_sidecar.domain.statistics import FunctionStatistics
+from chronoprof_sidecar.domain.table import Placement
+from chronoprof_sidecar.protocol import WIRE_VERSION
+from chronoprof_sidecar.wire.batches import decode_batch
+
+WINDOW: Final = 1
+"""Kind of a row of a window; its span is the generation."""
+MINUTE: Final = 2
+"""Kind of a row of one minute; its span is the minute of Unix time."""
+WINDOW_LOSSES: Final = 3
+MINUTE_LOSSES: Final = 4
+
+_CRC_BYTES: Final = 4
+_MAX_PACKED: Final = 2**63
+
+
+class DamagedRecordError(Exception):
+    """A stored record is not what was written."""
+
+
+_BIG_INTEGER: Final = 1
+"""MessagePack extension type: a little-endian two's complement integer of any length."""
+
+
+def _restore_extension(code: int, data: memoryview) -> int:
+    if code != _BIG_INTEGER:
+        raise DamagedRecordError(f"unknown extension type {code}")
+    return int.from_bytes(data, "little", signed=True)
+
+
+_encode = msgspec.msgpack.encode
+_decode = msgspec.msgpack.Decoder(ext_hook=_restore_extension).decode
+
+
+class Slot(NamedTuple):
+    """Where a row is stored; losses have no version and no function name."""
+
+    kind: int
+    span: int
+    service: str
+    version: str
+    function_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One counted batch, as the journal holds it: what replay needs to repeat, never to decide again."""
+
+    lsn: int
+    arrived_ns: int
+    generation: int
+    service_minute: int
+    placement: Placement
+    batch: Batch
+
+
+def encode_statistics(slot: Slot, lsn: int, row: FunctionStatistics) -> bytes:
+    """Return the record of a row that counts journal entries up to `lsn`."""
+    figures = (row.errors, row.total_ns, row.min_ns, row.max_ns, row.first_seen_ns, row.last_seen_ns)
+    histogram = row.histogram
+    counts = histogram.counts.tolist() if isinstance(histogram.counts, array) else histogram.counts
+    return _seal(slot, (lsn, *map(_pack, figures), histogram.offset, [_pack(count) for count in counts]))
+
+
+def decode_statistics(slot: Slot, record: bytes) -> tuple[int, FunctionStatistics]:
+    """Return a row's lsn and statistics.
+
+    Raises:
+        DamagedRecordError: the record is not what was written.
+    """
+    lsn, errors, total_ns, min_ns, max_ns, first_ns, last_ns, offset, counts = _unseal(slot, record)
+    row = FunctionStatistics(min_ns, max_ns, first_ns, last_ns)
+    row.errors = errors
+    row.total_ns = total_ns
+    used = [(bucket, count) for bucket, count in enumerate(counts, offset) if count]
+    row.histogram.add([bucket for bucket, _ in used], [count for _, count in used])
+    return lsn, row
+
+
+def encode_losses(slot: Slot, lsn: int, losses: Losses) -> bytes:
+    """Return the record of loss figures that count journal entries up to `lsn`."""
+    return _seal(slot, (lsn, *map(_pack, astuple(losses))))
+
+
+def decode_losses(slot: Slot, record: bytes) -> tuple[int, Losses]:
+    """Return the lsn and the figures of a loss record.
+
+    Raises:
+        DamagedRecordError: the record is not what was written.
+    """
+    lsn, *figures = _unseal(slot, record)
+    return lsn, Losses(*figures)
+
+
+def encode_sender(sender: Sender) -> bytes:
+    """Return the record of a sender."""
+    values = (getattr(sender, field.name) for field in fields(sender))
+    return _seal(sender.id, [_pack(value) if isinstance(value, int) else value for value in values])
+
+
+def decode_sender(sender_id: str, record: bytes) -> Sender:
+    """Return a stored sender.
+
+    Raises:
+        DamagedRecordError: the record is not what was written.
+    """
+    sender = Sender(*_unseal(sender_id, record))
+    return replace(sender, errors=tuple(ItemError(*error) for error in sender.errors))
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return the journal record of a counted batch: its body as it came, and what was decided about it."""
+    placement = entry.placement
+    return _seal(
+        entry.lsn,
+        (
+            entry.arrived_ns,
+            entry.generation,
+            entry.service_minute,
+            WIRE_VERSION,
+            tuple(placement.labels),
+            sorted(placement.overflowed),
+            entry.batch.body,
+        ),
+    )
+
+
+def decode_entry(lsn: int, record: bytes) -> Entry:
+    """Return a counted batch from the journal.
+
+    Raises:
+        DamagedRecordError: the record is not what was written.
+    """
+    arrived_ns, generation, service_minute, wire_version, labels, overflowed, body = _unseal(lsn, record)
+    if wire_version != WIRE_VERSION:
+        raise DamagedRecordError(f"journal entry {lsn} has wire version {wire_version}")
+    placement = Placement(Labels(*labels), frozenset(overflowed))
+    return Entry(lsn, arrived_ns, generation, service_minute, placement, decode_batch(body))
+
+
+def _seal(key: object, values: object) -> bytes:
+    payload = _encode(values)
+    return _checksum(key, payload) + payload
+
+
+def _unseal(key: object, record: bytes) -> Any:
+    payload = record[_CRC_BYTES:]
+    if record[:_CRC_BYTES] != _checksum(key, payload):
+        raise DamagedRecordError(f"the checksum of {key!r} does not match")
+    return _decode(payload)
+
+
+def _checksum(key: object, payload: bytes) -> bytes:
+    return crc32(payload, crc32(_encode(key))).to_bytes(_CRC_BYTES, "little")
+
+
+def _pack(number: int) -> int | msgspec.msgpack.Ext:
+    if -_MAX_PACKED <= number < _MAX_PACKED:
+        return number
+    return msgspec.msgpack.Ext(_BIG_INTEGER, number.to_bytes(number.bit_length() // 8 + 1, "little", signed=True))

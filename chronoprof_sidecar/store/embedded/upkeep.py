@@ -1,0 +1,168 @@
+"""Upkeep between commits: checkpoints, forgetting senders, erasing what nobody reads any more.
+
+Owns when it is time and how much is done at once. Every step is one small transaction, so a batch that arrives
+meanwhile waits for one of them at most.
+"""
+
+import logging
+from bisect import insort
+from collections.abc import Callable
+from typing import Final
+
+from chronoprof_sidecar.domain.losses import Losses
+from chronoprof_sidecar.errors import UnavailableError
+from chronoprof_sidecar.store.embedded.checkpoint import Round, finish_round, write_slice
+from chronoprof_sidecar.store.embedded.clocks import ServiceClock
+from chronoprof_sidecar.store.embedded.database import Database
+from chronoprof_sidecar.store.embedded.memory import Memory
+from chronoprof_sidecar.store.embedded.records import MINUTE, MINUTE_LOSSES
+from chronoprof_sidecar.store.embedded.threads import Worker
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_BYTES: Final = 8 * 1024 * 1024
+"""Journal size that begins a checkpoint early: some 0.3 s of replay."""
+KEPT_MINUTES: Final = 1440
+"""Minutes of history that hold data."""
+ERASED_ROWS: Final = 500
+"""Rows erased in one step."""
+RETRY_SECONDS: Final = 1.0
+"""Until a step that found the disk full is tried again."""
+
+
+class Upkeep:
+    """Does one small thing at a time."""
+
+    def __init__(  # noqa: PLR0913  its parts and its three clocks
+        self,
+        memory: Memory,
+        database: Database,
+        thread: Worker,
+        *,
+        interval_seconds: float,
+        minutes: list[int],
+        clock_ns: Callable[[], int],
+        monotonic: Callable[[], float],
+        service_clock: ServiceClock,
+    ) -> None:
+        self._memory = memory
+        self._database = database
+        self._thread = thread
+        self._interval_seconds = interval_seconds
+        self._minutes = minutes
+        self._clock_ns = clock_ns
+        self._monotonic = monotonic
+        self._service_clock = service_clock
+        self._round: Round | None = None
+        self._next_round_at = monotonic() + interval_seconds
+        self._retry_at = 0.0
+        self._journal_bytes = 0
+        self._erasing = True
+
+    def note_journaled(self, size_bytes: int) -> None:
+        """Note that the journal has grown."""
+        self._journal_bytes += size_bytes
+
+    def note_window_ended(self) -> None:
+        """Note that the rows of an older window may be erased."""
+        self._erasing = True
+
+    def note_history_erased(self) -> None:
+        """Note that minutes counted so far are not to be written any more."""
+        self._minutes.clear()
+        if self._round:
+            self._round.drop_history()
+
+    def due_in_seconds(self) -> float:
+        """Return how long the writer may wait for jobs before the next step is due."""
+        now = self._monotonic()
+        if self._retry_at > now:
+            return self._retry_at - now
+        if self._round or self._erasing or self._journal_bytes >= CHECKPOINT_BYTES:
+            return 0.0
+        return max(0.0, self._next_round_at - now)
+
+    async def step(self) -> None:
+        """Do one small thing if one is due.
+
+        Raises:
+            UnknownOutcomeError: as `Database.transaction`.
+        """
+        if self.due_in_seconds() > 0:
+            return
+        try:
+            await self._step()
+        except UnavailableError as error:
+            logger.warning("a checkpoint has to wait: %s", error)
+            self._retry_at = self._monotonic() + RETRY_SECONDS
+
+    async def finish(self) -> None:
+        """Write all that there is, so that the next start has nothing to replay.
+
+        Where the disk is full the journal keeps what is not written.
+
+        Raises:
+            UnknownOutcomeError: as `Database.transaction`.
+        """
+        try:
+            while self._round or self._memory.dirty:
+                await self._write()
+        except UnavailableError as error:
+            logger.warning("the last checkpoint could not be written, the journal keeps its batches: %s", error)
+
+    async def _step(self) -> None:
+        if self._round or self._journal_bytes >= CHECKPOINT_BYTES or self._monotonic() >= self._next_round_at:
+            await self._write()
+        else:
+            await self._erase()
+
+    async def _write(self) -> None:
+        """Write one slice, or end the round that has none left."""
+        if self._round is None:
+            self._begin_round()
+        round_ = self._round
+        if round_ is None:
+            return
+        part = round_.next_slice()
+        if part is not None:
+            damaged = await self._thread.run(write_slice, self._database, part, round_.lsn, self._clock_ns())
+            round_.written()
+            for slot in damaged:
+                logger.error("a stored row was damaged and is kept aside: %r", tuple(slot))
+                self._memory.losses.setdefault(slot.service, Losses()).merge(Losses(set_aside=1))
+                self._memory.dirty.losses.add(slot.service)
+            return
+        await self._thread.run(finish_round, self._database, round_.lsn, self._service_clock.minute())
+        self._round = None
+        self._note_minutes(round_.minutes)
+
+    def _begin_round(self) -> None:
+        self._next_round_at = self._monotonic() + self._interval_seconds
+        self._memory.forget(self._memory.senders.forget(self._service_clock.minute()))
+        if self._memory.dirty:
+            self._round = Round(self._memory)
+            self._journal_bytes = 0
+
+    def _note_minutes(self, minutes: list[int]) -> None:
+        for minute in minutes:
+            if minute not in self._minutes:
+                insort(self._minutes, minute)
+        if len(self._minutes) > KEPT_MINUTES:
+            self._erasing = True
+
+    async def _erase(self) -> None:
+        """Erase some rows that nobody reads any more."""
+        oldest = self._minutes[-KEPT_MINUTES] if len(self._minutes) > KEPT_MINUTES else None
+        erased = await self._thread.run(_erase_some, self._database, self._memory.generation, oldest)
+        if not erased:
+            self._erasing = False
+            del self._minutes[:-KEPT_MINUTES]
+
+
+def _erase_some(database: Database, generation: int, oldest_minute: int | None) -> int:
+    with database.transaction():
+        erased = database.erase_old_windows(generation, ERASED_ROWS)
+        if oldest_minute is not None:
+            for kind in (MINUTE, MINUTE_LOSSES):
+                erased += database.erase_some_rows(kind, before_span=oldest_minute, limit=ERASED_ROWS)
+    return erased
