@@ -95,7 +95,7 @@ def reload_keyring(current: Keyring, settings: Settings) -> Keyring:
     try:
         fresh = load_keyring(settings)
     except SettingsError as error:
-        logger.error("keys not reloaded, those from before stay valid: %s", error)  # noqa: TRY400 -- no traceback
+        logger.error("keys not reloaded, those from before stay valid: %s", error)
         return current
     logger.info("keys reloaded: %r", fresh)
     return fresh

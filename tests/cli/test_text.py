@@ -1,0 +1,103 @@
+"""Names and numbers as people read them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chronoprof_sidecar.cli.text import (
+    format_age,
+    format_count,
+    format_duration,
+    format_text,
+    harmless,
+    shorten,
+    width_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("GET /users/{id}", "GET /users/{id}"),
+        ("caffè/日本", "caffè/日本"),
+        ("a\nb\tc", "a\\nb\\tc"),
+        ("\x1b[2J\x9b31m\x7f", "\\x1b[2J\\x9b31m\\x7f"),
+        ("\u202e123\u2066\u200b", "\\u202e123\\u2066\\u200b"),
+        ("\u2028\ud800", "\\u2028\\ud800"),
+    ],
+)
+def test_names_cannot_steer_the_terminal(name: str, expected: str) -> None:
+    """Control characters, line breaks, direction marks and surrogates are shown as escapes, all else as it is."""
+    assert expected == harmless(name)
+
+
+@given(st.text(st.characters(codec=None, categories=None)))
+def test_harmless_text_is_always_printable_and_encodable(text: str) -> None:
+    """Whatever a name is made of, printing it can neither fail nor do anything else."""
+    shown = harmless(text)
+
+    assert shown.isprintable()
+    assert shown == shown.encode().decode()
+    assert harmless(shown) == shown
+
+
+@given(st.text(st.characters(exclude_categories=["C"])), st.integers(8, 40))
+def test_a_shortened_name_fits(text: str, width: int) -> None:
+    """No name is wider than asked, wide characters counted; one that fits is left alone."""
+    shown = shorten(text, width)
+
+    assert width_of(shown) <= width
+    assert (shown == text) is (width_of(text) <= width)
+
+
+def test_names_are_shortened_in_the_middle() -> None:
+    """Routes begin alike and end alike; both ends stay."""
+    assert shorten("GET /api/v1/profiling/data", 13) == "GET /a…g/data"
+    assert shorten("日本日本日本日本日本", 9) == "日本…日本"
+
+
+def test_width_counts_cells() -> None:
+    """Wide characters take two cells, combining ones none."""
+    assert [width_of(text) for text in ("abc", "日本", "e\u0301")] == [3, 4, 1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0 s"),
+        (1e-9, "0.00 µs"),
+        (2.5e-7, "0.25 µs"),
+        (9.994e-6, "9.99 µs"),
+        (9.996e-6, "10.0 µs"),
+        (0.000412, "412 µs"),
+        (0.0009996, "1.00 ms"),
+        (0.0031, "3.10 ms"),
+        (0.0999, "99.9 ms"),
+        (0.25, "250 ms"),
+        (0.9996, "1.00 s"),
+        (1.5, "1.50 s"),
+        (99.96, "100 s"),
+        (864000, "864000 s"),
+        (None, "-"),
+        (True, "-"),
+        ("1", "-"),
+    ],
+)
+def test_durations_have_three_figures_and_a_unit(seconds: object, expected: str) -> None:
+    """µs, ms and s, chosen after rounding; what is no number is a dash and never zero."""
+    assert expected == format_duration(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (3599, "59 min"), (7200, "2 h"), (180_000, "2 d"), (None, "-")],
+)
+def test_ages_have_one_unit(seconds: object, expected: str) -> None:
+    """How long ago, rounded down in the largest unit that fits."""
+    assert expected == format_age(seconds)
+
+
+def test_what_is_missing_is_a_dash() -> None:
+    """A figure or label that an answer lacks is shown as missing, not as zero."""
+    assert [format_count(None), format_count("7"), format_count(7)] == ["-", "-", "7"]
+    assert [format_text(None), format_text(""), format_text(7), format_text("a\n")] == ["-", "-", "-", "a\\n"]
