@@ -1,0 +1,164 @@
+"""The application: what it is made of, which routes it has, and how the process that serves it lives and ends."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, Final, NamedTuple, cast
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from chronoprof_sidecar import protocol
+from chronoprof_sidecar.auth import BadKeyLimiter, Role, load_keyring, reload_keyring
+from chronoprof_sidecar.errors import StoreError
+from chronoprof_sidecar.server import health, ingest, openapi, profiling, saves, senders
+from chronoprof_sidecar.server.access import Gate
+from chronoprof_sidecar.server.connections import ConnectionGuard, connection_options
+from chronoprof_sidecar.server.context import GATE, LIFECYCLE, REPORTS, SETTINGS, STORE, Lifecycle
+from chronoprof_sidecar.server.listening import Listener
+from chronoprof_sidecar.server.middlewares import guard_request
+from chronoprof_sidecar.settings import Settings
+from chronoprof_sidecar.store.contract import Store
+from chronoprof_sidecar.store.embedded import open_store
+
+logger = logging.getLogger(__name__)
+
+_REPORTS_AT_ONCE: Final = 2
+"""Each holds a copy of its rows, some 30 MB for 10 000 functions, and computes in a thread of its own."""
+
+
+class Route(NamedTuple):
+    """One line of the API."""
+
+    method: str
+    path: str
+    handler: Handler
+    role: Role | None
+    """What a key must be for; None: no key at all."""
+
+
+ROUTES: Final = (
+    Route("GET", protocol.DATA_PATH, profiling.get_data, Role.READ),
+    Route("POST", protocol.RESET_PATH, profiling.post_reset, Role.ADMIN),
+    Route("POST", protocol.SAVE_PATH, saves.post_save, Role.ADMIN),
+    Route("POST", protocol.ROTATE_PATH, saves.post_rotate, Role.ADMIN),
+    Route("POST", protocol.INGEST_PATH, ingest.post_ingest, Role.INGEST),
+    Route("GET", protocol.SAVES_PATH, saves.get_saves, Role.READ),
+    Route("GET", f"{protocol.SAVES_PATH}/{{name}}", saves.get_save, Role.READ),
+    Route("GET", protocol.SENDERS_PATH, senders.get_senders, Role.READ),
+    Route("GET", "/health", health.get_health, None),
+    Route("GET", "/health/live", health.get_health, None),
+    Route("GET", "/health/ready", health.get_readiness, None),
+    Route("GET", "/openapi.json", openapi.get_openapi, None),
+)
+
+
+def create_app(settings: Settings) -> web.Application:
+    """Return the application; keys are read, and the store is opened, when it starts.
+
+    Starting raises SettingsError or StoreError with a message for whoever starts it.
+    """
+    app = web.Application(middlewares=[guard_request], handler_args=connection_options(settings))
+    app[SETTINGS] = settings
+    app[LIFECYCLE] = Lifecycle()
+    app[REPORTS] = asyncio.Semaphore(_REPORTS_AT_ONCE)
+    app.cleanup_ctx.extend([_provide_gate, _provide_store])
+    app.add_routes([web.route(route.method, route.path, route.handler) for route in ROUTES])
+    return app
+
+
+async def _provide_gate(app: web.Application) -> AsyncIterator[None]:
+    settings = app[SETTINGS]
+    keyring = load_keyring(settings)
+    roles = {route.handler: route.role for route in ROUTES}
+    app[GATE] = Gate(keyring, BadKeyLimiter(time.monotonic), roles, settings.allowed_hosts)
+    yield
+
+
+async def _provide_store(app: web.Application) -> AsyncIterator[None]:
+    store = app[STORE] = await open_store(app[SETTINGS])
+    yield
+    await store.close()
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT, finish what was begun, and return the exit status 0.
+
+    Raises:
+        SettingsError, StoreError: the service cannot start, or cannot go on; the message says what to do.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    signals = _Signals()
+    app = create_app(settings)
+    listener = Listener(settings)
+    # aiohttp may spend this twice: waiting for requests in progress, and again after telling them to end.
+    runner = web.AppRunner(app, shutdown_timeout=settings.drain_timeout_seconds / 2)
+    try:
+        await runner.setup()  # reads the keys, opens the store
+        guard = ConnectionGuard(cast("web.Server", runner.server), settings)
+        await listener.open(guard)
+        logger.info("listening on %s", ", ".join(listener.addresses))
+        await _first_to_end(
+            signals.stop.wait(),
+            _fail_with(app[STORE]),
+            guard.watch(),
+            _reload_when_told(signals.reload, app, listener),
+        )
+    finally:
+        app[LIFECYCLE].draining = True
+        listener.close()
+        await runner.cleanup()  # ends idle connections, waits for requests in progress, closes the store
+    logger.info("stopped")
+    return 0
+
+
+class _Signals:
+    """What the process is told from outside, as events; nothing else happens inside a signal handler."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.reload = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop.set)
+        loop.add_signal_handler(signal.SIGINT, self.stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload.set)
+
+
+async def _first_to_end(*coroutines: Coroutine[Any, Any, object]) -> None:
+    """Run all until the first of them ends, and cancel the others; raise what it raised."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _fail_with(store: Store) -> None:
+    failure = await store.failure()
+    raise StoreError(f"the store cannot vouch for its state any more, so the sidecar ends: {failure}") from failure
+
+
+async def _reload_when_told(told: asyncio.Event, app: web.Application, listener: Listener) -> None:
+    while await told.wait():
+        told.clear()
+        gate = app[GATE]
+        gate.keyring = await asyncio.to_thread(reload_keyring, gate.keyring, app[SETTINGS])
+        await asyncio.to_thread(listener.reload_certificate)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        from uvloop import new_event_loop  # noqa: PLC0415 -- optional: the extra `speed`
+    except ImportError:
+        return asyncio.new_event_loop
+    return new_event_loop

@@ -1,0 +1,167 @@
+"""Connections: how many there may be, and how slow one may be.
+
+aiohttp closes idle connections, and its body reads are timed in `bodies`. What it lacks is here: a cap on connections,
+a time for the head of a request, and an end to clients that do not take their answer.
+"""
+
+import asyncio
+import logging
+import resource
+from typing import Any, Final, cast
+
+from aiohttp import web
+
+from chronoprof_sidecar.errors import UnavailableError
+from chronoprof_sidecar.server.errors import answer_not_http
+from chronoprof_sidecar.settings import Settings
+from chronoprof_sidecar.wire.reports import render_error
+
+logger = logging.getLogger(__name__)
+
+LINGERING_SECONDS: Final = 2.0
+"""How long the rest of a refused body is thrown away, so that the client reads the answer before a reset."""
+_MIN_TAKEN_BYTES: Final = 16 * 1024
+"""Of an answer, per body timeout: a client that takes less is cut off. Over ten seconds this is a very bad modem."""
+_INSPECTION_SECONDS: Final = 0.5
+_RESERVED_DESCRIPTORS: Final = 64
+"""For the store, the logs and the sockets that listen."""
+_FULL_BODY: Final = render_error(UnavailableError.code, "too many connections now")
+_FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(_FULL_BODY), _FULL_BODY)
+)
+
+
+def connection_options(settings: Settings) -> dict[str, Any]:
+    """Return how aiohttp is to treat each connection."""
+    return {
+        "access_log": None,  # formatting a line costs as much as counting a batch
+        "auto_decompress": False,  # aiohttp's has no bound on the output
+        "keepalive_timeout": settings.idle_timeout_seconds,
+        "lingering_time": LINGERING_SECONDS,
+    }
+
+
+class ConnectionGuard:
+    """Makes the protocol of each new connection, and cuts off those that are too slow."""
+
+    def __init__(self, server: web.Server, settings: Settings) -> None:
+        self._server = server
+        self._options = connection_options(settings)
+        self._max_connections = _affordable_connections(settings.max_connections)
+        self.head_seconds = settings.header_timeout_seconds
+        self.answer_seconds = settings.body_timeout_seconds
+        self.open: set[GuardedConnection] = set()
+
+    def __call__(self) -> asyncio.Protocol:
+        """Return the protocol of a connection that was just accepted."""
+        if len(self.open) >= self._max_connections:
+            return RefusedConnection()
+        return GuardedConnection(self, self._server, self._options)
+
+    async def watch(self) -> None:
+        """Cut off slow connections until cancelled.
+
+        One look at all of them twice a second costs less than timers that every request starts and stops.
+        """
+        now = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(_INSPECTION_SECONDS)
+            for connection in list(self.open):
+                reason = connection.inspect(now())
+                if reason is not None:
+                    logger.debug("connection from %s cut off: %s", connection.peername, reason)
+                    connection.abort()
+
+
+class RefusedConnection(asyncio.Protocol):
+    """One connection too many: told so, and closed."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Answer before anything was asked."""
+        writable = cast("asyncio.Transport", transport)
+        writable.write(_FULL)
+        writable.close()
+
+
+class GuardedConnection(web.RequestHandler):
+    """aiohttp's connection, with an eye on the clock."""
+
+    __slots__ = ("_guard", "_guarded", "_head_since", "_taken", "_unsent", "_unsent_since")
+
+    def __init__(self, guard: ConnectionGuard, server: web.Server, options: dict[str, Any]) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self._guard = guard
+        self._guarded: asyncio.Transport | None = None
+        self._head_since: float | None = None
+        self._taken = False
+        self._unsent = 0
+        self._unsent_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection."""
+        super().connection_made(transport)
+        # aiohttp drops its own reference when it closes, even while an answer waits to be taken.
+        self._guarded = cast("asyncio.Transport", transport)
+        self._guard.open.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the connection."""
+        self._guard.open.discard(self)
+        self._guarded = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived, and note since when a head is incomplete."""
+        super().data_received(data)
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            self._head_since = None  # no head is awaited: a request is being served, or about to be
+        elif self._head_since is None and data:
+            self._head_since = self._loop.time()
+
+    def resume_writing(self) -> None:
+        """Note that the client took what was waiting for it."""
+        self._taken = True
+        super().resume_writing()
+
+    def inspect(self, now: float) -> str | None:
+        """Say why the connection has to end at loop time `now`; None when it is fast enough."""
+        if self._head_since is not None and now - self._head_since >= self._guard.head_seconds:
+            return "the head of its request is not complete"
+        unsent = self._guarded.get_write_buffer_size() if self._guarded is not None else 0
+        if self._taken or unsent == 0 or self._unsent == 0 or unsent <= self._unsent - _MIN_TAKEN_BYTES:
+            self._taken, self._unsent, self._unsent_since = False, unsent, now
+        elif now - self._unsent_since >= self._guard.answer_seconds:
+            return "it does not take its answer"
+        return None
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._guarded is not None:
+            self._guarded.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer bytes that are no HTTP, in place of aiohttp's plain text; nothing is logged, for it might be a key."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        return answer_not_http()
+
+
+def _affordable_connections(wanted: int) -> int:
+    """Return how many connections the limit on open files leaves room for, after raising it as far as allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _RESERVED_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    affordable = max(1, min(wanted, soft - _RESERVED_DESCRIPTORS)) if soft != resource.RLIM_INFINITY else wanted
+    if affordable < wanted:
+        logger.warning("only %d connections instead of %d: the limit on open files is %d", affordable, wanted, soft)
+    return affordable

@@ -1,0 +1,28 @@
+"""`POST ingest`: a batch is acknowledged once it is on disk."""
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from chronoprof_sidecar.server.answers import answer_json
+from chronoprof_sidecar.server.bodies import read_json_body
+from chronoprof_sidecar.server.context import SETTINGS, STORE
+from chronoprof_sidecar.server.query import read_query
+from chronoprof_sidecar.wire.batches import decode_batch
+from chronoprof_sidecar.wire.reports import render_outcome
+
+_DECODE_IN_THREAD_BYTES: Final = 256 * 1024
+"""Decoding more than this may take 10 ms and longer, which other requests should not have to wait for."""
+
+
+async def post_ingest(request: web.Request) -> web.Response:
+    """Count a batch of timings, and answer once that is durable."""
+    read_query(request)
+    body = await read_json_body(request, request.app[SETTINGS])
+    if len(body) < _DECODE_IN_THREAD_BYTES:
+        batch = decode_batch(body)
+    else:
+        batch = await asyncio.to_thread(decode_batch, body)
+    outcome = await request.app[STORE].ingest(batch)
+    return answer_json(render_outcome(outcome))

@@ -1,0 +1,72 @@
+"""`POST save`, `POST rotate` and the saved files.
+
+Names of files are judged by the store, which alone knows the directory.
+"""
+
+from typing import Final
+
+from aiohttp import web
+
+from chronoprof_sidecar.protocol import REQUEST_ID_HEADER
+from chronoprof_sidecar.server.answers import answer_json, begin_stream
+from chronoprof_sidecar.server.context import REQUEST_ID, STORE
+from chronoprof_sidecar.server.query import flag, read_query, whole_number
+from chronoprof_sidecar.store.contract import SaveContent
+from chronoprof_sidecar.wire.reports import render_rotation, render_save, render_saves
+
+SAVE_PARAMETERS: Final = ("file_path", "overwrite")
+ROTATE_PARAMETERS: Final = ("file_path", "generation")
+
+
+async def post_save(request: web.Request) -> web.Response:
+    """Save the current window to a file, and answer once file and directory are synced."""
+    query = read_query(request, SAVE_PARAMETERS)
+    save = await request.app[STORE].save(query.get("file_path"), overwrite=flag(query, "overwrite", default=True))
+    return answer_json(render_save(save))
+
+
+async def post_rotate(request: web.Request) -> web.Response:
+    """Save the current window and begin a new one, as one step."""
+    query = read_query(request, ROTATE_PARAMETERS)
+    rotation = await request.app[STORE].rotate(
+        query.get("file_path"), expected_generation=whole_number(query, "generation")
+    )
+    return answer_json(render_rotation(rotation))
+
+
+async def get_saves(request: web.Request) -> web.Response:
+    """List the saved files, newest first."""
+    read_query(request)
+    return answer_json(render_saves(await request.app[STORE].saves()))
+
+
+async def get_save(request: web.Request) -> web.StreamResponse:
+    """Stream one saved file."""
+    read_query(request)
+    async with await request.app[STORE].open_save(request.match_info["name"]) as content:
+        name = content.info.name
+        answer = begin_stream(
+            {
+                "Content-Type": "text/csv; charset=utf-8" if name.endswith(".csv") else "application/json",
+                "Content-Length": str(content.info.size_bytes),
+                # An attachment, so that no browser shows a file of foreign names as a page; the name needs no quoting.
+                "Content-Disposition": f'attachment; filename="{name}"',
+                REQUEST_ID_HEADER: request[REQUEST_ID],
+            }
+        )
+        await answer.prepare(request)
+        if request.method != "HEAD":
+            await _write(request, answer, content)
+        await answer.write_eof()
+    return answer
+
+
+async def _write(request: web.Request, answer: web.StreamResponse, content: SaveContent) -> None:
+    try:
+        async for chunk in content.chunks():
+            await answer.write(chunk)
+    except Exception:
+        # Half of the file is out, so no error can follow it; a broken connection is what the client understands.
+        if request.transport is not None:
+            request.transport.abort()
+        raise
