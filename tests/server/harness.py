@@ -27,7 +27,7 @@ ADMIN = headers_of(Role.ADMIN)
 API = "/api/v1/profiling"
 
 
-async def ingest(client: Client, durations: dict[str, list[float]], **envelope: object) -> None:
+async def ingest(client: Client, durations: dict[str, list[float]], /, **envelope: object) -> None:
     """Count calls: durations in seconds by function name."""
     answer = await client.post(f"{API}/ingest", json={"durations": durations, **envelope})
     assert answer.status == 200
