@@ -143,10 +143,10 @@ def _set_options(bound: socket.socket, settings: Settings) -> None:
 
 def _bind_unix(path: Path) -> socket.socket:
     """Return a socket bound to `path`, in place of one that a dead process left there."""
+    if path.is_socket():
+        _remove_dead(path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        if path.is_socket():
-            _remove_dead(path)
         bound.bind(str(path))
         path.chmod(_UNIX_SOCKET_MODE)
     except OSError as error:
@@ -160,7 +160,9 @@ def _remove_dead(path: Path) -> None:
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
-            path.unlink()
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SettingsError(f"cannot use CHRONOPROF_UNIX_SOCKET={path}: {error.strerror}") from error
         else:
             raise SettingsError(f"CHRONOPROF_UNIX_SOCKET={path} is in use by another process")
 

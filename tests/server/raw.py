@@ -1,0 +1,32 @@
+"""A client that sends what it likes, byte by byte."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from chronoprof_sidecar.server.listening import Listener
+from tests.server.harness import ADMIN, API
+
+
+@asynccontextmanager
+async def connection(listener: Listener) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect to the first address of `listener`, and be gone without a farewell at the end."""
+    host, _, port = listener.addresses[0].removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+def head(method: str, path: str, *lines: str) -> bytes:
+    """Return the head of a request with the admin key."""
+    common = ["Host: x", *(f"{name}: {value}" for name, value in ADMIN.items())]
+    return "\r\n".join([f"{method} {API}{path} HTTP/1.1", *common, *lines, "", ""]).encode()
+
+
+async def ask(listener: Listener, request: bytes) -> bytes:
+    """Send bytes, and return all that comes until the server closes the connection."""
+    async with connection(listener) as (reader, writer):
+        writer.write(request)
+        return await reader.read()

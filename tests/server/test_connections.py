@@ -1,0 +1,167 @@
+import asyncio
+import contextlib
+import json
+import logging
+import resource
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from aiohttp import ClientSession
+
+from chronoprof_sidecar.settings import Settings
+from tests.server.harness import ADMIN, API, listening
+from tests.server.raw import ask, connection, head
+
+DATA = head("GET", "/data")
+
+
+async def answered(reader: asyncio.StreamReader) -> bytes:
+    """Return the head of one answer, after its body was read, too."""
+    text = await reader.readuntil(b"\r\n\r\n")
+    (length,) = (line for line in text.split(b"\r\n") if line.startswith(b"Content-Length: "))
+    await reader.readexactly(int(length.partition(b": ")[2]))
+    return text
+
+
+async def test_more_connections_than_allowed_are_refused(settings: Settings) -> None:
+    """A connection too many is told 503 and closed, while those before it are served."""
+    async with (
+        listening(replace(settings, max_connections=2)) as listener,
+        connection(listener) as (reader, writer),
+        connection(listener) as (other_reader, other_writer),
+    ):
+        for read, write in ((reader, writer), (other_reader, other_writer)):
+            write.write(DATA)
+            assert b" 200 " in await answered(read)
+        refused = await ask(listener, b"")
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: 1\r\n" in refused
+        assert json.loads(refused.partition(b"\r\n\r\n")[2])["error"]["code"] == "unavailable"
+        writer.write(DATA)
+        assert b" 200 " in await answered(reader)
+
+
+async def test_an_ended_connection_makes_room(settings: Settings) -> None:
+    """The bound is on connections at one time: those that have ended do not count."""
+    async with listening(replace(settings, max_connections=1)) as listener:
+        for _ in range(3):
+            answer = b""
+            # This end may know of the end of a connection before it is counted out.
+            while not answer.startswith(b"HTTP/1.1 200 "):
+                answer = await ask(listener, head("GET", "/data", "Connection: close"))
+
+
+@pytest.mark.parametrize("after", [b"", DATA], ids=["at once", "after a request"])
+async def test_a_dripping_head_is_cut_off(settings: Settings, after: bytes) -> None:
+    """A head that does not get complete ends its connection, however steadily it drips."""
+    async with (
+        listening(replace(settings, header_timeout_seconds=0.3, idle_timeout_seconds=3600)) as listener,
+        connection(listener) as (reader, writer),
+    ):
+        if after:
+            writer.write(after)
+            await answered(reader)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Drip: ")
+        end = asyncio.ensure_future(reader.read())
+        with contextlib.suppress(ConnectionError):
+            while not end.done():
+                writer.write(b"a")
+                await asyncio.wait([end], timeout=0.05)
+            assert await end == b""
+
+
+async def test_an_idle_connection_is_closed(settings: Settings) -> None:
+    """A connection that asks nothing, or nothing more, is closed."""
+    async with listening(replace(settings, idle_timeout_seconds=0.3)) as listener:
+        assert await ask(listener, b"") == b""
+        assert (await ask(listener, DATA)).startswith(b"HTTP/1.1 200 ")
+
+
+async def fill(listener_url: str) -> None:
+    """Count calls of so many functions that no socket buffer holds a report of them."""
+    durations = {f"{number}-" + "n" * 490: [1.0] for number in range(1000)}
+    async with ClientSession(listener_url, headers=ADMIN) as session:
+        answer = await session.post(f"{API}/ingest", json={"durations": durations})
+        assert answer.status == 200
+
+
+async def test_a_client_that_does_not_take_its_answer_is_cut_off(settings: Settings) -> None:
+    """A client that asks for much and reads nothing loses its connection in the middle of the answer."""
+    async with listening(replace(settings, body_timeout_seconds=1.0, idle_timeout_seconds=3600)) as listener:
+        await fill(listener.addresses[0])
+        async with connection(listener) as (_, writer):
+            transport = writer.transport
+            assert isinstance(transport, asyncio.Transport)
+            transport.pause_reading()
+            writer.write(DATA * 20)
+            lost = asyncio.ensure_future(writer.wait_closed())
+            with contextlib.suppress(ConnectionError):
+                while not lost.done():
+                    writer.write(b" ")  # what tells this side, which does not read, that the other has gone
+                    await asyncio.wait([lost], timeout=0.05)
+                await lost
+            assert lost.done()
+
+
+async def test_a_client_that_takes_its_answer_slowly_is_served(settings: Settings) -> None:
+    """A client that keeps reading gets its whole answer, though it takes longer than a body may."""
+    async with listening(replace(settings, body_timeout_seconds=1.0)) as listener:
+        await fill(listener.addresses[0])
+        async with connection(listener) as (reader, writer):
+            writer.write(head("GET", "/data", "Connection: close"))
+            received = bytearray()
+            while chunk := await reader.read(64 * 1024):
+                received += chunk
+                await asyncio.sleep(0.2)  # the pace of this client; nothing is waited for
+    assert len(json.loads(received.partition(b"\r\n\r\n")[2])["data"]) == 1000
+
+
+SMUGGLED = [
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    b"GET / HTTP/1.1\nHost: a\n\n",
+    b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n",
+    b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
+    b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: 1\r\n" * 1000 + b"\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 32,
+    b"X-API-Key: a-key-in-the-wrong-place\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("request_bytes", SMUGGLED, ids=range(len(SMUGGLED)))
+async def test_what_is_no_http_is_refused(
+    settings: Settings, caplog: pytest.LogCaptureFixture, request_bytes: bytes
+) -> None:
+    """Bytes that two parsers could read in two ways are a 400 in JSON, end the connection, and reach no log."""
+    with caplog.at_level(logging.DEBUG):
+        async with listening(settings) as listener:
+            answer = await ask(listener, request_bytes)
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "malformed"
+    assert "wrong-place" not in caplog.text
+
+
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """Limit the open files of this process for the time of a test."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_the_limit_on_open_files_is_raised(settings: Settings, few_files: None) -> None:
+    """A soft limit below what the connections need is raised as far as the system allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    async with listening(replace(settings, max_connections=500)):
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 500
