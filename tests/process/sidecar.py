@@ -1,0 +1,130 @@
+"""A real sidecar process for tests: started, asked, killed and started again like an operator would."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ADMIN_KEY = "chp_admin_" + "a" * 40
+READ_KEY = "chp_read_" + "r" * 40
+INGEST_KEY = "chp_ingest_" + "i" * 40
+DEADLINE_SECONDS = 30.0
+
+
+class Sidecar:
+    """`chronoprof serve` on a free port, in a directory of its own."""
+
+    def __init__(self, directory: Path, **environ: str) -> None:
+        self.directory = directory
+        self.log_path = directory / "sidecar.log"
+        self._environ = environ
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The running process."""
+        assert self._process is not None
+        return self._process
+
+    def start(self, *, wait: bool = True) -> "Sidecar":
+        """Start it, on the port it had before if it had one, and wait until it listens."""
+        seen = self.log_path.stat().st_size if self.log_path.exists() else 0
+        environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("CHRONOPROF_")},
+            "CHRONOPROF_PORT": str(self.port),
+            "CHRONOPROF_DATA_DIR": str(self.directory / "data"),
+            "CHRONOPROF_ADMIN_KEYS": ADMIN_KEY,
+            "CHRONOPROF_READ_KEYS": READ_KEY,
+            "CHRONOPROF_INGEST_KEYS": INGEST_KEY,
+            **self._environ,
+        }
+        with self.log_path.open("ab") as log:
+            command = [sys.executable, "-m", "chronoprof_sidecar", "serve"]
+            self._process = subprocess.Popen(
+                command, env=environ, cwd=self.directory, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        if wait:
+            self.port = self._wait_for_port(seen)
+        return self
+
+    def kill(self) -> None:
+        """Kill it without warning, as a power cut would."""
+        self.process.kill()
+        self.process.wait(DEADLINE_SECONDS)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to end, and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(DEADLINE_SECONDS)
+
+    def close(self) -> None:
+        """Make sure that nothing is left running."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    def log(self) -> str:
+        """Return all that it logged."""
+        return self.log_path.read_text()
+
+    def request(
+        self, method: str, path: str, body: object = None, *, key: str | None = ADMIN_KEY, **headers: str
+    ) -> tuple[int, Any]:
+        """Return status and decoded JSON (None when empty) of a request."""
+        data = None if body is None else json.dumps(body).encode()
+        head = {"Content-Type": "application/json", **headers} if data is not None else headers
+        if key is not None:
+            head = {"X-API-Key": key, **head}
+        request = urllib.request.Request(f"{self.url}{path}", data=data, method=method, headers=head)
+        try:
+            with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS) as answer:
+                return answer.status, _decode(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _decode(error.read())
+
+    def data(self, query: str = "") -> dict[str, Any]:
+        """Return the rows of `GET data`."""
+        status, answer = self.request("GET", f"/api/v1/profiling/data{query}")
+        assert status == 200, answer
+        rows: dict[str, Any] = answer["data"]
+        return rows
+
+    def _wait_for_port(self, seen: int) -> int:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while time.monotonic() < deadline:
+            text = self.log_path.read_bytes()[seen:].decode()
+            found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", text)
+            if found:
+                return int(found[1])
+            if self.process.poll() is not None:
+                raise AssertionError(f"the sidecar ended with {self.process.returncode}: {text}")
+            threading.Event().wait(0.02)
+        raise AssertionError(f"the sidecar did not start in time: {self.log()}")
+
+
+def wait_until(condition: Any, what: str, seconds: float = DEADLINE_SECONDS) -> None:
+    """Return once `condition()` is true; fail with `what` after a deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        threading.Event().wait(0.05)
+
+
+def _decode(content: bytes) -> Any:
+    return json.loads(content) if content else None
