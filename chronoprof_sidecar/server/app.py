@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 _REPORTS_AT_ONCE: Final = 2
 """Each holds a copy of its rows, some 30 MB for 10 000 functions, and computes in a thread of its own."""
 
+_CUT_OFF_SECONDS: Final = 0.1
+"""What aiohttp grants to requests that outlasted the drain; it may spend this twice."""
+
 
 class Route(NamedTuple):
     """One line of the API."""
@@ -97,11 +100,21 @@ async def _serve(settings: Settings) -> int:
     signals = _Signals()
     app = create_app(settings)
     listener = Listener(settings)
-    # aiohttp may spend this twice: waiting for requests in progress, and again after telling them to end.
-    runner = web.AppRunner(app, shutdown_timeout=settings.drain_timeout_seconds / 2)
+    runner = web.AppRunner(app, shutdown_timeout=_CUT_OFF_SECONDS)
     try:
         await runner.setup()  # reads the keys, opens the store
-        guard = ConnectionGuard(cast("web.Server", runner.server), settings)
+        await _listen_until_told(app, cast("web.Server", runner.server), listener, signals)
+    finally:
+        await runner.cleanup()  # closes the store, once no request can reach it any more
+    logger.info("stopped")
+    return 0
+
+
+async def _listen_until_told(app: web.Application, server: web.Server, listener: Listener, signals: "_Signals") -> None:
+    """Serve until told to stop, or until the store fails, and then finish what was begun."""
+    settings = app[SETTINGS]
+    guard = ConnectionGuard(server, settings)
+    try:
         await listener.open(guard)
         logger.info("listening on %s", ", ".join(listener.addresses))
         await _first_to_end(
@@ -113,9 +126,8 @@ async def _serve(settings: Settings) -> int:
     finally:
         app[LIFECYCLE].draining = True
         listener.close()
-        await runner.cleanup()  # ends idle connections, waits for requests in progress, closes the store
-    logger.info("stopped")
-    return 0
+        logger.info("stopping: requests in progress have %g s", settings.drain_timeout_seconds)
+        await guard.drain(settings.drain_timeout_seconds)
 
 
 class _Signals:

@@ -5,6 +5,7 @@ a time for the head of a request, and an end to clients that do not take their a
 """
 
 import asyncio
+import contextlib
 import logging
 import resource
 from typing import Any, Final, cast
@@ -51,13 +52,38 @@ class ConnectionGuard:
         self._max_connections = _affordable_connections(settings.max_connections)
         self.head_seconds = settings.header_timeout_seconds
         self.answer_seconds = settings.body_timeout_seconds
-        self.open: set[GuardedConnection] = set()
+        self._open: set[GuardedConnection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a connection that was just accepted."""
-        if len(self.open) >= self._max_connections:
+        if len(self._open) >= self._max_connections:
             return RefusedConnection()
         return GuardedConnection(self, self._server, self._options)
+
+    def admit(self, connection: "GuardedConnection") -> None:
+        """Count a connection that begins."""
+        self._open.add(connection)
+        self._empty.clear()
+
+    def dismiss(self, connection: "GuardedConnection") -> None:
+        """Count out a connection that ended."""
+        self._open.discard(connection)
+        if not self._open:
+            self._empty.set()
+
+    async def drain(self, seconds: float) -> None:
+        """End idle connections, and wait so long for the others to finish their requests.
+
+        Done here, because aiohttp throws away what arrives of a body once it is told to end.
+        """
+        await asyncio.sleep(0)  # what has arrived already is no longer idle
+        for connection in list(self._open):
+            connection.end_if_idle()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._empty.wait()
 
     async def watch(self) -> None:
         """Cut off slow connections until cancelled.
@@ -67,7 +93,7 @@ class ConnectionGuard:
         now = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(_INSPECTION_SECONDS)
-            for connection in list(self.open):
+            for connection in list(self._open):
                 reason = connection.inspect(now())
                 if reason is not None:
                     logger.debug("connection from %s cut off: %s", connection.peername, reason)
@@ -103,11 +129,11 @@ class GuardedConnection(web.RequestHandler):
         super().connection_made(transport)
         # aiohttp drops its own reference when it closes, even while an answer waits to be taken.
         self._guarded = cast("asyncio.Transport", transport)
-        self._guard.open.add(self)
+        self._guard.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection."""
-        self._guard.open.discard(self)
+        self._guard.dismiss(self)
         self._guarded = None
         super().connection_lost(exc)
 
@@ -135,6 +161,11 @@ class GuardedConnection(web.RequestHandler):
         elif now - self._unsent_since >= self._guard.answer_seconds:
             return "it does not take its answer"
         return None
+
+    def end_if_idle(self) -> None:
+        """End the connection unless a request is being served on it."""
+        if self._waiter is not None and not self._waiter.done():
+            self.force_close()
 
     def abort(self) -> None:
         """End the connection at once."""

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 
 from chronoprof_sidecar.errors import ChronoprofError
 from chronoprof_sidecar.protocol import REQUEST_ID_HEADER
-from chronoprof_sidecar.server.context import GATE, REQUEST_ID
+from chronoprof_sidecar.server.context import GATE, LIFECYCLE, REQUEST_ID
 from chronoprof_sidecar.server.errors import STATUS, answer_bug, answer_http, answer_refusal
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ async def guard_request(request: web.Request, handler: Handler) -> web.StreamRes
         answer = _answer_error(request, error)
     if not answer.prepared:
         answer.headers[REQUEST_ID_HEADER] = request_id
+        if request.app[LIFECYCLE].draining:
+            answer.force_close()
     return answer
 
 

@@ -23,6 +23,7 @@ async def test_a_draining_sidecar_is_alive_and_not_ready(aiohttp_client: Aiohttp
     answer = await client.get("/health/ready")
     assert answer.status == 503
     assert answer.headers["Retry-After"]
+    assert answer.headers["Connection"] == "close"
     assert (await answer.json())["error"] == {"code": "unavailable", "message": "draining"}
     assert (await client.get("/health/live")).status == 200
 
