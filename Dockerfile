@@ -35,7 +35,8 @@ COPY --from=build-demo /opt/chronoprof /opt/chronoprof
 USER 10001:10001
 EXPOSE 8080
 # gunicorn writes its workers' heartbeats to /tmp, a tmpfs in docker-compose.yml, and nothing else anywhere.
-ENTRYPOINT ["gunicorn", "--bind=0.0.0.0:8080", "--workers=3", "--worker-tmp-dir=/tmp", "--no-control-socket"]
+ENV GUNICORN_CMD_ARGS="--bind=0.0.0.0:8080 --workers=3 --threads=4 --worker-tmp-dir=/tmp --no-control-socket"
+ENTRYPOINT ["gunicorn"]
 CMD ["chronoprof_sidecar.cli.demo.app:create_app()"]
 
 FROM python AS sidecar

@@ -21,11 +21,11 @@ from chronoprof_sidecar.cli.demo.stopping import StopRequest, stop_on_signals
 from chronoprof_sidecar.cli.extras import needs_extra
 from chronoprof_sidecar.cli.target import Target
 from chronoprof_sidecar.cli.transport import RefusedError, Sidecar, UnreachableError, as_mapping
-from chronoprof_sidecar.protocol import DATA_PATH
+from chronoprof_sidecar.protocol import DATA_PATH, SENDERS_PATH
 
 REFRESH_SECONDS: Final = 1.0
 WORKERS: Final = 3
-REQUESTS_PER_WORKER: Final = 400
+REQUESTS_PER_WORKER: Final = 150
 """After about so many a worker ends and another begins, as with memory leaks: their counts must survive them."""
 SHOWN_ROWS: Final = 12
 
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
                 introduce(f"http://localhost:{port}", keys[Role.ADMIN], app_port, name, args.duration)
                 with run_load(app_port) as load:
                     _watch(sidecar, load, (server, app), stop, args.duration)
-            conclude(_ask(sidecar), load, first_generation)
+            conclude(_ask(sidecar), sidecar.get(SENDERS_PATH).report(), load, first_generation)
     return 0
 
 

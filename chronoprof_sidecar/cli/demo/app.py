@@ -13,7 +13,7 @@ from flask import Flask, request
 from flask.typing import ResponseReturnValue
 
 from chronoprof_sidecar.client import profiler
-from chronoprof_sidecar.client.wsgi import ProfilingMiddleware
+from chronoprof_sidecar.client.flask import ProfilingMiddleware
 
 MAX_MEMORIES: Final = 500
 """Kept per worker, so that the demo's memory is bounded."""
@@ -65,9 +65,10 @@ def _wait_for_database(median_seconds: float) -> None:
     time.sleep(median_seconds * random.lognormvariate(0.0, 0.5))
 
 
-def create_app() -> ProfilingMiddleware:
-    """Return the WSGI application, with every endpoint timed."""
+def create_app() -> Flask:
+    """Return the app, with every endpoint timed."""
     app = Flask(__name__)
+    ProfilingMiddleware(app)
     memories = Memories()
 
     @app.get("/api/v1/recall")
@@ -85,4 +86,4 @@ def create_app() -> ProfilingMiddleware:
     def report_busy(_error: StoreBusyError) -> ResponseReturnValue:
         return {"error": "the store is busy"}, 503
 
-    return ProfilingMiddleware(app)
+    return app

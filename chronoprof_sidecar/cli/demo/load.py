@@ -6,6 +6,7 @@ Must not know what is measured: its count is the independent one that the sideca
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from threading import Event, Thread
 from typing import Final
@@ -35,15 +36,19 @@ class User:
     def ask_until(self, stopping: Event) -> None:
         """Send one request after the other."""
         while not stopping.wait(self._chance.expovariate(1 / PAUSE_SECONDS)):
-            try:
-                status = self._ask()
-            except (OSError, HTTPException):
-                self.unanswered += 1
-            else:
-                self.answered += 1
-                self.failed += status >= 500
+            self.ask()
 
-    def _ask(self) -> int:
+    def ask(self) -> None:
+        """Send one request and book what became of it."""
+        try:
+            status = self._request()
+        except (OSError, HTTPException):
+            self.unanswered += 1
+        else:
+            self.answered += 1
+            self.failed += status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def _request(self) -> int:
         text = " ".join(self._chance.sample(SENTENCE.split(), k=5))
         connection = HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_SECONDS)
         try:

@@ -11,7 +11,7 @@ from chronoprof_sidecar.cli.data import render_report
 from chronoprof_sidecar.cli.demo.load import Load
 from chronoprof_sidecar.cli.table import terminal_width
 from chronoprof_sidecar.cli.text import shorten
-from chronoprof_sidecar.cli.transport import as_mapping
+from chronoprof_sidecar.cli.transport import as_list, as_mapping
 from chronoprof_sidecar.protocol import DATA_PATH, RESET_PATH, SAVE_PATH
 
 INTRODUCTION: Final = """\
@@ -64,13 +64,13 @@ class LiveTable:
         self._lines_drawn = len(lines)
 
 
-def conclude(report: Mapping[str, Any], load: Load, first_generation: object) -> None:
+def conclude(report: Mapping[str, Any], senders: Mapping[str, Any], load: Load, first_generation: object) -> None:
     """Print what the load counted beside what the sidecar counted, now that every process of the app has ended."""
     rows = as_mapping(report.get("data"))
     counted = sum(row["calls"] for name, row in rows.items() if " /api/" in name)
-    print(
-        f"\nThe app has stopped. Its users counted {load.answered} answers, the sidecar {counted} calls of endpoints."
-    )
+    processes = len(as_list(senders.get("senders")))
+    print("\nThe app has stopped.")
+    print(f"Its users counted {load.answered} answers, the sidecar {counted} calls in {processes} worker processes.")
     if load.unanswered:
         print(f"{load.unanswered} requests got no answer; the app may have counted them.")
     if as_mapping(report.get("meta")).get("generation") != first_generation:
