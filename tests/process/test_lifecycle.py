@@ -1,5 +1,6 @@
 """The life of the process: how it starts, is told things, and ends."""
 
+import resource
 import signal
 import socket
 import threading
@@ -142,3 +143,16 @@ def test_no_key_reaches_the_log(tmp_path: Path) -> None:
         sidecar.close()
     for key in (ADMIN_KEY, READ_KEY, INGEST_KEY, "canary"):
         assert key not in sidecar.log()
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process can be set on Linux only")
+def test_a_store_that_cannot_go_on_ends_the_process(sidecar: Sidecar) -> None:
+    """A write that the disk refuses is not acknowledged, and the process ends so that the next start has the truth."""
+    assert sidecar.request("POST", INGEST, BATCH)[0] == 200
+    resource.prlimit(sidecar.process.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+    assert sidecar.request("POST", INGEST, BATCH)[0] == 503
+    assert sidecar.process.wait(DEADLINE_SECONDS) == 1
+    assert "Traceback" not in sidecar.log()
+    assert "the store cannot vouch for its state any more" in sidecar.log()
+    sidecar.start()
+    assert sidecar.data()["f"]["calls"] == 1
