@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"chronoprof: {harmless(str(error))}", file=sys.stderr)
         return USAGE if isinstance(error, SettingsError) else FAILED
     except BrokenPipeError:
-        # The reader, `head` say, has had enough. The interpreter would complain when it flushes at exit.
+        # The reader, `head` say, has had enough. What is still buffered must not fail again at exit: the recipe of
+        # Python's documentation of the module signal, "Note on SIGPIPE".
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """One request to a sidecar over http, https or a unix socket, with the standard library alone.
 
-Owns connections and what a refusal reads like. Must not know any route. Redirects are not followed and proxies of the
-environment not used: both would hand the key to somebody else.
+Owns connections and what a refusal reads like; whoever prints that makes it harmless first. Must not know any route.
+Redirects are not followed and proxies of the environment not used: both would hand the key to somebody else.
 """
 
 import http.client
@@ -15,7 +15,6 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from chronoprof_sidecar.cli.target import KEY_NAME, URL_NAME, Target
-from chronoprof_sidecar.cli.text import harmless
 from chronoprof_sidecar.errors import ChronoprofError, SettingsError
 from chronoprof_sidecar.protocol import KEY_HEADER
 
@@ -149,9 +148,7 @@ class Sidecar:
 
     def _describe(self, error: Exception) -> str:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-        return (
-            f"no answer from {harmless(self._target.url)}: {harmless(reason)} (--url or {URL_NAME} says where to ask)"
-        )
+        return f"no answer from {self._target.url}: {reason} (--url or {URL_NAME} says where to ask)"
 
     def _explain(self, status: int, reason: str, body: bytes) -> str:
         try:
@@ -160,7 +157,7 @@ class Sidecar:
         except (ValueError, LookupError, TypeError):
             what = f"{status} {reason}"
         hint = f" (the key came from {self._target.key_source})" if status in {401, 403} else ""
-        return harmless(f"{what}{hint}")
+        return f"{what}{hint}"
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -126,9 +126,10 @@ def test_rows_fit_a_real_terminal(sidecar: StandIn, columns: int) -> None:
     assert name in piped.stdout.decode()
 
 
-def test_a_reader_that_leaves_is_no_traceback(sidecar: StandIn) -> None:
+@pytest.mark.parametrize("rows", [5, 5000])
+def test_a_reader_that_leaves_is_no_traceback(sidecar: StandIn, rows: int) -> None:
     """`chronoprof data | head -1` ends quietly, however much was still to come."""
-    sidecar.answer(DATA, report([f"function {number}" for number in range(5000)]))
+    sidecar.answer(DATA, report([f"function {number}" for number in range(rows)]))
     process = subprocess.Popen(
         [sys.executable, "-m", "chronoprof_sidecar", "data"],
         stdout=subprocess.PIPE,

@@ -50,6 +50,14 @@ def test_the_env_file_of_the_directory_is_used(run: Run, sidecar: StandIn) -> No
     assert sidecar.received[0].headers["X-API-Key"] == "key-from-env-file"
 
 
+def test_the_environment_wins_over_the_env_file(ask: Run, sidecar: StandIn) -> None:
+    """Whoever exports a key for this shell means it, whatever lies in the directory."""
+    Path(".env").write_text("CHRONOPROF_URL=http://127.0.0.1:1\nCHRONOPROF_API_KEY=key-from-env-file\n")
+
+    assert ask("data").code == 0
+    assert sidecar.received[0].headers["X-API-Key"] == KEY
+
+
 def test_the_env_file_cannot_send_the_key_of_the_environment_elsewhere(
     ask: Run, sidecar: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
