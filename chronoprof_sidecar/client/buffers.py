@@ -36,7 +36,7 @@ class Void:
 
 
 class Starter:
-    """Stands in for a buffer while no flush thread is known to live: keeps the sample, then calls for the thread."""
+    """Stands in for a buffer that nobody looks after, or not fast enough: keeps the sample, then calls for help."""
 
     __slots__ = ("_buffer", "_rouse", "_slot")
 
@@ -46,7 +46,7 @@ class Starter:
         self._rouse = rouse
 
     def append(self, duration_seconds: float, /) -> None:
-        """Keep the sample; `rouse` starts the thread, attends the slot, or bounds it."""
+        """Keep the sample; `rouse` starts the thread, folds, or puts the buffer back in place."""
         self._buffer.append(duration_seconds)
         self._rouse(self._slot)
 
@@ -70,9 +70,9 @@ class Sampler:
 class Slot:
     """The two buffers of one name, and the two ways to reach them.
 
-    Compiled wrappers read the cells, so that one assignment re-points every wrapper of the name. `record` and timers
-    use the attributes `on_success` and `on_failure`, which also sample where the name is sampled; a wrapper samples
-    before it reads the clock.
+    Compiled wrappers and timers read the cells, so that one assignment re-points all of the name. `record` uses the
+    attributes `on_success` and `on_failure`, which also sample where the name is sampled; a wrapper samples before it
+    reads the clock.
     """
 
     __slots__ = (
@@ -99,11 +99,16 @@ class Slot:
             self.on_success = Sampler(self.success_cell, sample_every, random)
             self.on_failure = Sampler(self.failure_cell, sample_every, random)
 
+    @property
+    def is_sampled(self) -> bool:
+        """Whether `on_success` and `on_failure` let only some samples through."""
+        return isinstance(self.on_success, Sampler)
+
     def point(self, success: Sink, failure: Sink) -> None:
         """Send what is recorded from now on to these sinks."""
         self.success_cell.cell_contents = success
         self.failure_cell.cell_contents = failure
-        if not isinstance(self.on_success, Sampler):
+        if not self.is_sampled:
             self.on_success = success
             self.on_failure = failure
 
@@ -202,6 +207,10 @@ class Registry:
         """Put starters everywhere: no flush thread lives."""
         for slot in self.everything():
             slot.arm(self._rouse)
+
+    def call_for_help(self, slot: Slot) -> None:
+        """Make whoever records into the slot ask what to do about it, until told otherwise."""
+        slot.arm(self._rouse)
 
     def forget_samples(self) -> None:
         """Empty all buffers: after a fork they hold the parent's samples, which the parent sends."""

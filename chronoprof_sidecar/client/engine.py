@@ -12,7 +12,7 @@ from typing import Any, Final
 from chronoprof_sidecar.client import lifecycle
 from chronoprof_sidecar.client.buffers import Registry, Slot
 from chronoprof_sidecar.client.instrument import instrument
-from chronoprof_sidecar.client.pipeline import Pipeline
+from chronoprof_sidecar.client.pipeline import HELP_FROM, SLICE, Pipeline
 from chronoprof_sidecar.client.settings import ClientSettings
 from chronoprof_sidecar.client.stats import Stats
 from chronoprof_sidecar.client.timing import Timing
@@ -21,8 +21,6 @@ from chronoprof_sidecar.client.worker import Worker
 INLINE_REQUEST_SECONDS: Final = 1.0
 """The most that one request may hold an app up that has no thread to send in."""
 _START_AGAIN_SECONDS: Final = 1.0
-_INLINE_FOLD_AT: Final = 4096
-"""Samples at which a buffer without a thread is folded by the call that filled it: 0.4 ms, once in 4096 calls."""
 
 
 class Engine:
@@ -59,12 +57,16 @@ class Engine:
     def _rouse(self, slot: Slot) -> None:
         """Answer a sample that met a starter; called from anywhere an app may record, signal handlers included."""
         worker = self._worker
+        waiting = len(slot.successes) + len(slot.failures)
         if worker.is_alive():
+            if waiting >= HELP_FROM // 2:
+                self._pipeline.fold_slice(slot)
+                return
             slot.attend()
             if not worker.is_alive():  # it ended in between, and may have armed this slot before we disarmed it
                 slot.arm(self._rouse)
-        elif not self._start() and len(slot.successes) + len(slot.failures) >= _INLINE_FOLD_AT:
-            self._pipeline.fold(_INLINE_FOLD_AT // 2, blocking=False)
+        elif not self._start() and waiting >= SLICE:
+            self._pipeline.fold_slice(slot)
 
     def _start(self) -> bool:
         """Start the thread where one can run; at most one attempt a second."""

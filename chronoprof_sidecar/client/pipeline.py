@@ -27,12 +27,14 @@ from chronoprof_sidecar.protocol import clean_label
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING: Final = 1_000_000
-"""Bound on the samples of one buffer, 32 MB: only a folder that gets no time to run lets one grow so far."""
+HELP_FROM: Final = 250_000
+"""Samples in one buffer, 8 MB, from which the threads that fill it fold slices of it themselves. Only threads that do
+nothing but call tiny functions get there: they leave the flush thread too little of the interpreter."""
 SLICE: Final = 4096
-"""Samples folded between two yields: 1 ms of waiting for other threads, where half a million took 18."""
-_TAKEN: Final = 8 * SLICE
-"""Samples taken from a buffer at once: taking from the front of a long list moves its rest."""
+"""Samples folded in one go, 0.4 ms: half a million at once would keep other threads waiting for 18 ms."""
+_TURN_SECONDS: Final = 0.004
+"""Folding that goes on for so long lets others run. Any less, and a folder that has to win the interpreter back from a
+busy thread each time falls behind it."""
 _STATS_WAIT_SECONDS: Final = 0.5
 
 
@@ -52,6 +54,9 @@ class Pipeline:
         self._transport = Transport(settings.endpoint)
         self._key = settings.api_key
         self._key_refused = False
+        self._turn_began = now
+        # Calls taken from buffers and on their way through the arithmetic.
+        self._calls_in_hand = 0
         instance = clean_label(f"{socket.gethostname()}:{os.getpid()}")
         self._delivery = Delivery(
             Sender(settings.service, settings.version, instance),
@@ -63,60 +68,63 @@ class Pipeline:
 
     # --- folding ----------------------------------------------------------------------------------------------------
 
-    def fold(self, at_least: int = 1, *, blocking: bool = True) -> None:
-        """Fold every buffer that holds at least so many samples.
-
-        Whoever may have interrupted a fold of its own thread does not block: it leaves the samples where they are.
-        """
+    def fold(self, at_least: int = 1) -> None:
+        """Fold every buffer that holds at least so many samples, as far as it is filled now."""
+        self._turn_began = time.monotonic()
         for slot in self._registry.everything():
             for buffer in (slot.successes, slot.failures):
-                if len(buffer) >= at_least:
-                    self._fold_buffer(slot, buffer, blocking=blocking)
+                waiting = len(buffer)
+                if waiting >= HELP_FROM:
+                    self._registry.call_for_help(slot)
+                if waiting >= at_least:
+                    self._fold_buffer(slot, buffer, waiting)
 
-    def _fold_buffer(self, slot: Slot, buffer: list[float], *, blocking: bool) -> None:
-        """Fold what the buffer holds now, not what comes in meanwhile."""
-        waiting = len(buffer)
-        while waiting > 0 and self._lock.acquire(blocking):
+    def fold_slice(self, slot: Slot) -> None:
+        """Fold one slice of a slot in the thread of a caller who may have interrupted a holder of the lock.
+
+        Where the lock is taken, the samples stay where they are.
+        """
+        buffer = max(slot.successes, slot.failures, key=len)
+        if self._lock.acquire(blocking=False):
             try:
-                dropped = self._drop_excess(slot, buffer)
-                taken = buffer[: min(waiting, _TAKEN)]
-                del buffer[: len(taken)]
-                dropped += self._take(slot, taken, failed=buffer is slot.failures)
+                taken = self._take_slice(slot, buffer)
             finally:
                 self._lock.release()
+            self._fold_taken(slot, taken, failed=buffer is slot.failures)
+
+    def _fold_buffer(self, slot: Slot, buffer: list[float], waiting: int) -> None:
+        while waiting > 0:
+            with self._lock:
+                taken = self._take_slice(slot, buffer)
+            self._fold_taken(slot, taken, failed=buffer is slot.failures)
             waiting = waiting - len(taken) if taken else 0
-            if dropped:
-                self.notices.dropped(dropped, self._why_dropped(slot))
-
-    def _drop_excess(self, slot: Slot, buffer: list[float]) -> int:
-        excess = len(buffer) - MAX_WAITING
-        if excess <= 0:
-            return 0
-        del buffer[:excess]
-        self._delivery.drop(excess * slot.sample_every)
-        return excess
-
-    def _take(self, slot: Slot, taken: list[float], *, failed: bool) -> int:
-        """Hand samples over to the delivery; return how many could only be dropped."""
-        if slot is self._registry.refused:
-            self._delivery.drop(len(taken))
-            return len(taken)
-        series = Series(slot.name, slot.sample_every)
-        dropped = 0
-        for start in range(0, len(taken), SLICE):
-            if start:
+            if time.monotonic() - self._turn_began >= _TURN_SECONDS:
                 time.sleep(0)  # let the app's threads run
-            aggregate, invalid = aggregate_samples(taken[start : start + SLICE], failed=failed)
-            if aggregate is not None:
-                self._delivery.take(series, aggregate)
-            self._delivery.drop(series.calls_of(invalid))
-            dropped += invalid
-        return dropped
+                self._turn_began = time.monotonic()
+
+    def _take_slice(self, slot: Slot, buffer: list[float]) -> list[float]:
+        taken = buffer[:SLICE]
+        del buffer[: len(taken)]
+        self._calls_in_hand += len(taken) * slot.sample_every
+        return taken
+
+    def _fold_taken(self, slot: Slot, taken: list[float], *, failed: bool) -> None:
+        """Aggregate outside the lock, so that it is never held for long, and hand over to the delivery."""
+        aggregate, invalid = None, len(taken)
+        try:
+            if taken and slot is not self._registry.refused:
+                aggregate, invalid = aggregate_samples(taken, failed=failed)
+        finally:
+            with self._lock:
+                self._calls_in_hand -= len(taken) * slot.sample_every
+                self._delivery.drop(invalid * slot.sample_every)
+                if aggregate is not None:
+                    self._delivery.take(Series(slot.name, slot.sample_every), aggregate)
+        if invalid:
+            self.notices.dropped(invalid, self._why_dropped(slot))
 
     def _why_dropped(self, slot: Slot) -> str:
-        if slot is not self._registry.refused:
-            return f"over {MAX_WAITING} samples of one function waited to be folded, or a clock jumped"
-        if self._registry.full:
+        if slot is self._registry.refused and self._registry.full:
             return f"there are more than {MAX_NAMES} names"
         return "a duration is a number of seconds from 0 to ten days, and a name is a string"
 
@@ -199,7 +207,7 @@ class Pipeline:
 
     def round_of_all(self) -> int:
         """Return the number of the round that settles everything folded so far."""
-        return self._delivery.round_of_all()
+        return self._delivery.round_of_all() + (1 if self._calls_in_hand else 0)
 
     @property
     def rounds_done(self) -> int:
@@ -213,7 +221,8 @@ class Pipeline:
 
     def is_settled(self) -> bool:
         """Say whether nothing is left to send, a farewell included."""
-        return not (self._delivery.held or self._delivery.owes_farewell or self._registry.waiting())
+        held = self._delivery.held or self._calls_in_hand or self._registry.waiting()
+        return not (held or self._delivery.owes_farewell)
 
     def stats(self) -> Stats:
         """Return the law's figures as of one moment."""
@@ -221,7 +230,7 @@ class Pipeline:
         locked = self._lock.acquire(timeout=_STATS_WAIT_SECONDS)
         try:
             books = self._delivery.books
-            waiting = self._waiting_calls()
+            waiting = self._waiting_calls() + self._calls_in_hand
             return Stats(
                 recorded=books.recorded + waiting,
                 acknowledged=books.acknowledged,

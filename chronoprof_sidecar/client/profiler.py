@@ -4,6 +4,7 @@ Owns `Profiler` and the moment at which settings are read: the first use. Everyt
 then, and only where profiling is enabled, so that an app that leaves it off pays for nothing.
 """
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, SupportsFlo
 
 from chronoprof_sidecar.client.buffers import Slot, void_slot
 from chronoprof_sidecar.client.stats import Stats
-from chronoprof_sidecar.client.timer import Timer
+from chronoprof_sidecar.client.timer import Timer, make_timer_class
 from chronoprof_sidecar.client.timing import Timing
 from chronoprof_sidecar.errors import SettingsError
 from chronoprof_sidecar.protocol import MAX_DURATION_SECONDS
@@ -50,6 +51,8 @@ class Profiler:
         # wins, and no lock can be left behind by a fork.
         self._found: dict[str, _State] = {}
         self._slots: dict[str, Slot] = {}
+        self._timers: dict[str, type[Timer]] = {}
+        self._timers_by_slot: dict[Slot, type[Timer]] = {}
 
     def configure(self, **overrides: "Unpack[Overrides]") -> None:
         """Set what the environment would; must precede the first use.
@@ -108,10 +111,9 @@ class Profiler:
     def timer(self, name: str) -> Timer:
         """Return a context manager (plain or async) that times its block under the name; one block at a time."""
         try:
-            slot = self._slots[name]
+            return self._timers[name]()
         except (KeyError, TypeError):
-            slot = self._slot(name)
-        return Timer(slot)
+            return self._timer_class(name)()
 
     def record(self, name: str, duration_seconds: float, error: bool = False) -> None:
         """Record one call that was timed elsewhere.
@@ -207,6 +209,16 @@ class Profiler:
     def _slot(self, name: str) -> Slot:
         engine = self._state().engine
         return _OFF if engine is None else engine.registry.slot(name)
+
+    def _timer_class(self, name: str) -> type[Timer]:
+        slot = self._slot(name)
+        made = self._timers_by_slot.get(slot)
+        if made is None:
+            made = self._timers_by_slot.setdefault(slot, make_timer_class(slot))
+        with contextlib.suppress(TypeError):  # a name of a kind that has no hash
+            if name in self._slots:  # a spelling within the bound on names
+                self._timers[name] = made
+        return made
 
     def _refused(self) -> Slot:
         engine = self._state().engine
