@@ -1,0 +1,74 @@
+"""`ProfilingMiddleware` for ASGI apps: Starlette, FastAPI, Litestar, Quart, and any app that speaks ASGI 3.
+
+Owns the timing of ASGI requests, from the call of the app to the last byte of the body; background tasks that follow
+are not part of it. Websockets pass through. Names come from `asgi_routes`, the end of the process from
+`lifespan`. Django and Falcon keep their templates to themselves: their own middlewares lend them to this one.
+
+    app = ProfilingMiddleware(app)
+"""
+
+from time import perf_counter
+from typing import Any, Final
+
+from chronoprof_sidecar.client.asgi_routes import Scope, TemplateReader, ask_quart
+from chronoprof_sidecar.client.exchange import EXCHANGE_KEY, Exchange, RequestProfiler, chosen_profiler
+from chronoprof_sidecar.client.lifespan import App, Lifespan, Message, Receive, Send
+from chronoprof_sidecar.protocol import CLIENT_HEADER
+
+_CLIENT_HEADER: Final = CLIENT_HEADER.lower().encode()
+_BODY_MESSAGES: Final = frozenset({"http.response.body", "http.response.zerocopysend", "http.response.pathsend"})
+
+
+class ProfilingMiddleware:
+    """Times every HTTP request of an ASGI app under the template of its route."""
+
+    def __init__(self, app: App, *, profiler: RequestProfiler | None = None) -> None:
+        self.app = app
+        self._profiler = chosen_profiler(profiler)
+        self._templates = TemplateReader()
+        ask_quart(app)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one scope; everything but HTTP requests and lifespan passes straight through."""
+        if not self._profiler.enabled:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http" and EXCHANGE_KEY not in scope and not _is_client(scope["headers"]):
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await Lifespan(self._profiler, receive, send).run(self.app, scope)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = scope[EXCHANGE_KEY] = Exchange(self._profiler, scope["method"])
+
+        async def timed_send(message: Message) -> None:
+            kind = message["type"]
+            if kind == "http.response.start":
+                exchange.status = message["status"]
+            await send(message)
+            if kind in _BODY_MESSAGES and not message.get("more_body"):
+                self._finish(exchange, scope)
+
+        try:
+            await self.app(scope, receive, timed_send)
+        except BaseException:
+            self._finish(exchange, scope, failed=True)
+            raise
+        # Usually finished by now. If not, the client went away, or the app never answered and the server will, by 500.
+        self._finish(exchange, scope, failed=not exchange.status)
+
+    def _finish(self, exchange: Exchange, scope: Scope, failed: bool = False) -> None:
+        if exchange.finished:
+            return
+        ended = perf_counter()  # a first look at an app's routes takes its time
+        try:
+            exchange.template = self._templates.read(scope, exchange.template)
+        except Exception:  # noqa: BLE001 - a framework that changed its scope costs the name, never the request
+            exchange.template = None
+        exchange.finish(failed, ended)
+
+
+def _is_client(headers: Any) -> bool:
+    """Say whether a request comes from the shim: an app that is its own sidecar must not time its own timings."""
+    return any(name == _CLIENT_HEADER for name, _ in headers)
