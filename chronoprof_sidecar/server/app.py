@@ -18,7 +18,7 @@ from chronoprof_sidecar.server.access import Gate
 from chronoprof_sidecar.server.connections import ConnectionGuard, connection_options
 from chronoprof_sidecar.server.context import GATE, LIFECYCLE, REPORTS, SETTINGS, STORE, Lifecycle
 from chronoprof_sidecar.server.listening import Listener
-from chronoprof_sidecar.server.middlewares import guard_request
+from chronoprof_sidecar.server.middlewares import guard_requests
 from chronoprof_sidecar.settings import Settings
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded import open_store
@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> web.Application:
 
     Starting raises SettingsError or StoreError with a message for whoever starts it.
     """
-    app = web.Application(middlewares=[guard_request], handler_args=connection_options(settings))
+    app = web.Application(middlewares=[guard_requests()], handler_args=connection_options(settings))
     app[SETTINGS] = settings
     app[LIFECYCLE] = Lifecycle()
     app[REPORTS] = asyncio.Semaphore(_REPORTS_AT_ONCE)

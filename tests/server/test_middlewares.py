@@ -8,7 +8,7 @@ from pytest_aiohttp.plugin import AiohttpClient
 from chronoprof_sidecar.auth import BadKeyLimiter, Keyring
 from chronoprof_sidecar.server.access import Gate
 from chronoprof_sidecar.server.context import GATE, LIFECYCLE, Lifecycle
-from chronoprof_sidecar.server.middlewares import guard_request
+from chronoprof_sidecar.server.middlewares import guard_requests
 from tests.server.harness import API, Client
 
 
@@ -61,7 +61,7 @@ async def test_bug_is_answered_without_details_and_logged_once(
     aiohttp_client: AiohttpClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An unforeseen error gives JSON that says nothing, and one log record with traceback and id but no query."""
-    app = web.Application(middlewares=[guard_request])
+    app = web.Application(middlewares=[guard_requests()])
     app[GATE] = Gate(Keyring({}), BadKeyLimiter(time.monotonic), {break_down: None}, ())
     app[LIFECYCLE] = Lifecycle()
     app.add_routes([web.get("/break", break_down)])
