@@ -31,7 +31,8 @@ def aggregate_samples(durations_seconds: list[float], *, failed: bool) -> tuple[
     else:
         total, low, high = sum(durations_seconds), min(durations_seconds), max(durations_seconds)
         buckets = {}
-    if not (low >= 0.0 and high <= MAX_DURATION_SECONDS):
+    # Extremes may hide a NaN, which compares as it stands in the list; the total never does.
+    if not (low >= 0.0 and high <= MAX_DURATION_SECONDS and total >= 0.0):
         valid = [d for d in durations_seconds if 0.0 <= d <= MAX_DURATION_SECONDS]
         invalid = len(durations_seconds) - len(valid)
         return (aggregate_samples(valid, failed=failed)[0] if valid else None), invalid

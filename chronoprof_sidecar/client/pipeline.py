@@ -182,7 +182,7 @@ class Pipeline:
 
     def _exchange(self, body: bytes, seconds: float, idle: Callable[[], None]) -> None:
         if self._key_refused:
-            self._key = self._settings.current_key()
+            self._key = self._settings.current_key(self._key)
         try:
             answer = self._transport.post(body, key=self._key, seconds=seconds, idle=idle)
         except NoAnswerError as error:

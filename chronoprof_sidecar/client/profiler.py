@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, SupportsFlo
 
 from chronoprof_sidecar.client.buffers import Slot, void_slot
 from chronoprof_sidecar.client.stats import Stats
+from chronoprof_sidecar.client.switch import is_enabled
 from chronoprof_sidecar.client.timer import Timer, make_timer_class
 from chronoprof_sidecar.client.timing import Timing
 from chronoprof_sidecar.errors import SettingsError
@@ -180,15 +181,12 @@ class Profiler:
         return state
 
     def _read_settings(self) -> _State:
-        from chronoprof_sidecar.client import settings  # noqa: PLC0415 - see the module's docstring
-
         try:
-            found = settings.read_settings(self._environ, self._overrides)
-            if found is None:
+            if not is_enabled(self._environ, self._overrides.get("enabled")):
                 return _State(None, None)
-            from chronoprof_sidecar.client import engine  # noqa: PLC0415
+            from chronoprof_sidecar.client import engine, settings  # noqa: PLC0415 - see the module's docstring
 
-            return _State(engine.Engine(found), None)
+            return _State(engine.Engine(settings.read_settings(self._environ, self._overrides)), None)
         except (SettingsError, OSError) as error:  # OSError: the host's TLS set-up
             return _State(None, str(error))
 

@@ -4,7 +4,6 @@ Owns the names, defaults and bounds of what an app may set. The shim never reads
 Must not know what the settings are used for. No setting's value but a URL without its path is ever shown.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,6 @@ from chronoprof_sidecar.errors import SettingsError
 from chronoprof_sidecar.protocol import MAX_SAMPLE_EVERY, clean_label
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
-_TRUE: Final = frozenset({"1", "true", "yes", "on"})
-_FALSE: Final = frozenset({"", "0", "false", "no", "off"})
 _MIN_INTERVAL_SECONDS: Final = 0.05
 _MAX_INTERVAL_SECONDS: Final = 3600.0
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -71,25 +68,22 @@ class ClientSettings:
     sample_every: int
     exclude: tuple[str, ...]
 
-    def current_key(self) -> str:
-        """Return the key, read again if it comes from a file; the first one where the file is gone or bad."""
+    def current_key(self, known: str) -> str:
+        """Return the key, read again if it comes from a file; the known one where the file is gone or bad."""
         if self.api_key_file is None:
-            return self.api_key
+            return known
         try:
             return _read_key_file(self.api_key_file)
         except SettingsError:
-            return self.api_key
+            return known
 
 
-def read_settings(environ: Mapping[str, str] = os.environ, overrides: Overrides | None = None) -> ClientSettings | None:
-    """Return the settings; None where profiling is not enabled.
+def read_settings(environ: Mapping[str, str], given: Overrides) -> ClientSettings:
+    """Return the settings, as given in code, else as the environment says, else the defaults.
 
     Raises:
-        SettingsError: profiling is enabled, or is asked for in an unknown word, and a setting is bad or missing.
+        SettingsError: a setting is bad, or there is no key.
     """
-    given: Overrides = overrides or {}
-    if not _is_enabled(environ, given):
-        return None
     api_key, api_key_file = _read_key(environ, given)
     return ClientSettings(
         endpoint=_parse_url(given.get("url") or environ.get("CHRONOPROF_URL") or DEFAULT_URL),
@@ -112,15 +106,6 @@ def check_sample_every(value: object) -> int:
     if type(value) is not int or not 1 <= value <= MAX_SAMPLE_EVERY:
         raise SettingsError(f"CHRONOPROF_SAMPLE_EVERY: {value!r} is not a whole number from 1 to {MAX_SAMPLE_EVERY}")
     return value
-
-
-def _is_enabled(environ: Mapping[str, str], given: Overrides) -> bool:
-    if "enabled" in given:
-        return given["enabled"]
-    word = environ.get("ENABLE_PROFILING", "").strip().lower()
-    if word not in _TRUE | _FALSE:
-        raise SettingsError(f"ENABLE_PROFILING: {word!r} is neither of 1 true yes on, nor of 0 false no off")
-    return word in _TRUE
 
 
 def _read_key(environ: Mapping[str, str], given: Overrides) -> tuple[str, str | None]:

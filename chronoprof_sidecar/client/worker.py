@@ -134,9 +134,11 @@ class Worker:
         self._thread_id = _thread.get_ident()
         try:
             self._on_start()
-            while not self._is_over():
+            while True:
                 self._bell.wait(TICK_SECONDS)
                 self._cycle()
+                if self._is_over():
+                    break
         except BaseException:
             logger.exception("the flush thread ended; the next timed call starts another")
         finally:
