@@ -71,7 +71,7 @@ async def _read(content: StreamReader, settings: Settings) -> bytes:
             return await _read_chunks(content, max_bytes)
     except TimeoutError:
         raise BodyTimeoutError(f"the body took longer than {settings.body_timeout_seconds:g} s") from None
-    except (web.RequestPayloadError, ConnectionError):
+    except web.RequestPayloadError:
         raise MalformedRequestError("the body ended too early, or its chunks are malformed") from None
 
 

@@ -1,6 +1,7 @@
 """A client that sends what it likes, byte by byte."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,7 +13,12 @@ from tests.server.harness import ADMIN, API
 async def connection(listener: Listener) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Connect to the first address of `listener`, and be gone without a farewell at the end."""
     host, _, port = listener.addresses[0].removeprefix("http://").rpartition(":")
-    reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    connected = socket.socket()
+    # Small, so that what this end does not read stays with the server instead of in the kernel.
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connected.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connected, (host, int(port)))
+    reader, writer = await asyncio.open_connection(sock=connected)
     try:
         yield reader, writer
     finally:

@@ -138,9 +138,10 @@ async def test_tls_is_served_and_its_certificate_replaced(
         listener.reload_certificate()
         second = await serial_number(address, context)
         assert first != second
-        assert tls_settings.tls_cert_file is not None
-        tls_settings.tls_cert_file.write_text("no certificate")
-        listener.reload_certificate()
+        write_certificate(authority, tls_settings)
+        assert tls_settings.tls_key_file is not None
+        authority.issue_cert("127.0.0.1").private_key_pem.write_to_path(tls_settings.tls_key_file)
+        listener.reload_certificate()  # a new certificate with the key of another
         assert "certificate not reloaded" in caplog.text
         assert await serial_number(address, context) == second
 
