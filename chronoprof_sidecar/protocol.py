@@ -91,6 +91,8 @@ def clean_label(text: str) -> str:
 
 _SHIFT: Final = 17
 _HALFWORD_SHIFT: Final = _SHIFT - 16
+_MAGNITUDE: Final = 0x7FFFFFFF >> _SHIFT
+"""Takes the sign bit off a bucket: JSON has a `-0.0`, and it is zero like the other."""
 _HIGH_HALFWORDS: Final = slice(1, None, 2) if sys.byteorder == "little" else slice(0, None, 2)
 _FLOAT32 = struct.Struct("f")
 _UINT32 = struct.Struct("I")
@@ -105,7 +107,7 @@ def bucket_of(duration_seconds: float) -> int:
     The argument must be finite and not negative; see the rule above for the formula.
     """
     bits: int = _UINT32.unpack(_FLOAT32.pack(duration_seconds))[0]
-    return bits >> _SHIFT
+    return bits >> _SHIFT & _MAGNITUDE
 
 
 def count_buckets(durations_seconds: Iterable[float]) -> dict[int, int]:
@@ -117,7 +119,7 @@ def count_buckets(durations_seconds: Iterable[float]) -> dict[int, int]:
     halfwords = memoryview(array("f", durations_seconds)).cast("B").cast("H")
     counts: dict[int, int] = {}
     for halfword, count in Counter(halfwords[_HIGH_HALFWORDS].tolist()).items():
-        bucket = halfword >> _HALFWORD_SHIFT
+        bucket = halfword >> _HALFWORD_SHIFT & _MAGNITUDE
         counts[bucket] = counts.get(bucket, 0) + count
     return counts
 
