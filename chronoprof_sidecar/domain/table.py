@@ -63,12 +63,17 @@ class Placement:
 
 
 class Table:
-    """Statistics per (function name, service, version)."""
+    """Statistics per (function name, service, version).
 
-    __slots__ = ("_by_labels", "size")
+    A snapshot shares the table's rows, so taking one costs next to nothing and a long report holds nobody up. It opens
+    a new epoch: a row of an older epoch may be in somebody's snapshot, and is copied before it counts again.
+    """
+
+    __slots__ = ("_by_labels", "_epoch", "size")
 
     def __init__(self) -> None:
         self._by_labels: dict[Labels, Rows] = {}
+        self._epoch = 0
         self.size = 0
         """Rows, those of `_other` included."""
 
@@ -82,16 +87,22 @@ class Table:
 
     def count(self, placement: Placement, items: Iterable[NamedAggregate], arrived_ns: int) -> None:
         """Count the aggregates of one batch where `placement` puts them."""
-        rows = self._by_labels.setdefault(placement.labels, {})
+        rows = self._by_labels.get(placement.labels, {})
         size_before = len(rows)
-        overflowed = placement.overflowed
+        overflowed, epoch = placement.overflowed, self._epoch
         for name, aggregate in items:
             row_name = OTHER if name in overflowed else name
             statistics = rows.get(row_name)
             if statistics is None:
-                rows[row_name] = statistics_of(aggregate, arrived_ns)
-            else:
-                statistics.add(aggregate, arrived_ns)
+                rows[row_name] = statistics = statistics_of(aggregate, arrived_ns)
+                statistics.epoch = epoch
+                continue
+            if statistics.epoch != epoch:
+                rows[row_name] = statistics = statistics.copy()
+                statistics.epoch = epoch
+            statistics.add(aggregate, arrived_ns)
+        if rows:  # a batch of loss figures alone takes up no pair of labels
+            self._by_labels[placement.labels] = rows
         self.size += len(rows) - size_before
 
     def put(self, key: RowKey, statistics: FunctionStatistics) -> None:
@@ -115,9 +126,11 @@ class Table:
                 for name, statistics in selection.of(rows):
                     yield RowKey(name, *labels), statistics
 
-    def copy(self, selection: Selection) -> list[tuple[RowKey, FunctionStatistics]]:
-        """Return copies of the rows asked for; they are the caller's own."""
-        return [(key, statistics.copy()) for key, statistics in self.select(selection)]
+    def snapshot(self, selection: Selection) -> list[tuple[RowKey, FunctionStatistics]]:
+        """Return the rows asked for, as they are now and will stay; whoever gets them must not change them."""
+        rows = list(self.select(selection))
+        self._epoch += 1
+        return rows
 
 
 @dataclass(slots=True)
@@ -136,6 +149,8 @@ class Admission:
     def place(self, batch: Batch) -> Placement:
         """Decide where each item of `batch` is counted."""
         labels = self._place_labels(batch.labels)
+        if not batch.items:
+            return Placement(labels)
         present = self.table.rows_of(labels)
         new_names = self._new_names.setdefault(labels, set())
         fresh = {item.function_name for item in batch.items if item.function_name not in present} - new_names
@@ -158,12 +173,17 @@ class Admission:
 
 
 def merge_by_name(rows: Iterable[tuple[RowKey, FunctionStatistics]]) -> Rows:
-    """Merge rows over their labels; the statistics given become the answer's own."""
+    """Merge rows over their labels; the rows given stay as they are, and a row that is alone in its name is shared."""
     merged: Rows = {}
+    copied: set[str] = set()
     for key, statistics in rows:
-        present = merged.get(key.function_name)
+        name = key.function_name
+        present = merged.get(name)
         if present is None:
-            merged[key.function_name] = statistics
-        else:
-            present.merge(statistics)
+            merged[name] = statistics
+            continue
+        if name not in copied:
+            merged[name] = present = present.copy()
+            copied.add(name)
+        present.merge(statistics)
     return merged
