@@ -141,8 +141,8 @@ class Senders:
         excess = len(self) + newcomers - self._max
         if excess <= 0:
             return []
-        candidates = [*self._ended.values(), *self._active.values()]
-        silent = [each.id for each in candidates if each.active_minute <= minute - EVICTABLE_AFTER_MINUTES]
+        silent = _silent_since(self._ended, minute - EVICTABLE_AFTER_MINUTES)
+        silent += _silent_since(self._active, minute - EVICTABLE_AFTER_MINUTES)
         if len(silent) < excess:
             raise UnavailableError(f"more than {self._max} senders (CHRONOPROF_MAX_SENDERS)", retry_after_seconds=60)
         for sender_id in silent[:excess]:
