@@ -1,4 +1,4 @@
-"""What a store hands out of its window: copies of rows as of one instant, and the files that hold such copies."""
+"""What a store hands out of its window: rows as of one instant, and the files that hold them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ class Snapshot:
     taken_ns: int
     services: Sequence[str]
     """All services that have rows or losses in the window, sorted."""
-    rows: list[tuple[RowKey, FunctionStatistics]]
+    rows: Sequence[tuple[RowKey, FunctionStatistics]]
+    """Not to be changed: other snapshots may share them."""
     losses: dict[str, Losses]
     """Per service, those of the services asked for."""
 

@@ -40,7 +40,7 @@ class FunctionStatistics:
     `first_seen_ns` and `last_seen_ns` are arrival times at the sidecar, in nanoseconds of Unix time.
     """
 
-    __slots__ = ("errors", "first_seen_ns", "histogram", "last_seen_ns", "max_ns", "min_ns", "total_ns")
+    __slots__ = ("epoch", "errors", "first_seen_ns", "histogram", "last_seen_ns", "max_ns", "min_ns", "total_ns")
 
     def __init__(self, min_ns: int, max_ns: int, first_seen_ns: int, last_seen_ns: int) -> None:
         self.errors = 0
@@ -50,6 +50,8 @@ class FunctionStatistics:
         self.first_seen_ns = first_seen_ns
         self.last_seen_ns = last_seen_ns
         self.histogram = Histogram()
+        self.epoch = 0
+        """The table's epoch in which this row was made; see `Table`."""
 
     @property
     def calls(self) -> int:

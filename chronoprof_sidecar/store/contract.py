@@ -1,7 +1,7 @@
 """The store contract: what the server asks of whatever keeps the numbers.
 
 Every engine passes `tests/store/contract_suite.py` unchanged. All methods are coroutines of one event loop. What they
-return belongs to the caller, who may change it; nothing that a store keeps is ever handed out itself.
+return is the caller's to keep and nobody's to change: a store may share the rows of a snapshot with other snapshots.
 """
 
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ class Store(Protocol):
         ...
 
     async def snapshot(self, selection: Selection) -> Snapshot:
-        """Return copies of the window's rows that `selection` asks for; every acknowledged batch is in them."""
+        """Return the window's rows that `selection` asks for, as of now; every acknowledged batch is in them."""
         ...
 
     async def reset(self, expected_generation: int | None = None, *, erase_history: bool = False) -> int:

@@ -48,17 +48,14 @@ def decode_batch(body: bytes) -> Batch:
         MalformedRequestError: the body is not JSON, or its envelope is bad; the message names the field.
     """
     try:
-        decoded: Body | RawBody = decode_body(body)
-    except msgspec.ValidationError:
-        decoded = _decode_or_refuse(body)
+        decoded = _decode(body)
+        collected = _Collected()
+        if isinstance(decoded, Body):
+            _collect(decoded, collected)
+        else:
+            _collect_one_by_one(decoded, collected)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json(error) from None
-    _judge_envelope(decoded)
-    collected = _Collected()
-    if isinstance(decoded, Body):
-        _collect(decoded, collected)
-    else:
-        _collect_one_by_one(decoded, collected)
+        raise MalformedRequestError(_explain(error)) from None
     return _build(decoded, collected, body)
 
 
@@ -180,21 +177,27 @@ def _decode_item(decode: Callable[[Raw], T], raw: Raw, item: str, collected: _Co
         return None
 
 
-def _decode_or_refuse(body: bytes) -> RawBody:
+def _decode(text: bytes) -> Body | RawBody:
+    """Return the body with a right envelope, its items decoded if all of them have the right shape."""
+    if not text.isascii():
+        text.decode()  # wrong UTF-8 is wrong also in what the decoder passes over
+    body: Body | RawBody
     try:
-        return decode_raw_body(body)
-    except msgspec.ValidationError as error:
-        raise MalformedRequestError(f"bad ingest body: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _not_json(error) from None
+        body = decode_body(text)
+    except msgspec.ValidationError:
+        body = decode_raw_body(text)
+    _judge_envelope(body)
+    return body
 
 
-def _not_json(error: Exception) -> MalformedRequestError:
+def _explain(error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return MalformedRequestError("the body is nested too deeply")
+        return "the body is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
-        return MalformedRequestError("the body is not UTF-8")
-    return MalformedRequestError(f"the body is not JSON: {error}")
+        return "the body is not UTF-8"
+    if isinstance(error, msgspec.ValidationError):
+        return f"bad ingest body: {error}"
+    return f"the body is not JSON: {error}"
 
 
 def _judge_envelope(body: Envelope) -> None:

@@ -40,7 +40,16 @@ def refuse_label(label: str) -> str | None:
 
 
 def refuse_aggregate(item: FunctionItem) -> str | None:
-    """Judge whether an aggregate agrees with itself and keeps the bounds per item."""
+    """Judge whether an aggregate keeps the bounds per item and agrees with itself."""
+    if item.calls * item.sample_every > MAX_ITEM_CALLS:
+        return "calls x sample_every exceeds 2^40"
+    if item.total_ns * item.sample_every > MAX_ITEM_TOTAL_NS:
+        return "total_ns x sample_every exceeds 2^62"
+    return refuse_contradiction(item)
+
+
+def refuse_contradiction(item: FunctionItem) -> str | None:
+    """Judge whether an aggregate agrees with itself; sums of aggregates that do, do too."""
     calls, total_ns, min_ns, max_ns = item.calls, item.total_ns, item.min_ns, item.max_ns
     if item.errors > calls:
         return "errors exceed calls"
@@ -49,10 +58,6 @@ def refuse_aggregate(item: FunctionItem) -> str | None:
     # Each duration was rounded to whole nanoseconds on its own, so a sum may be off by one per call.
     if not calls * (min_ns - 1) <= total_ns <= calls * (max_ns + 1):
         return "total_ns is not between calls x min_ns and calls x max_ns"
-    if calls * item.sample_every > MAX_ITEM_CALLS:
-        return "calls x sample_every exceeds 2^40"
-    if total_ns * item.sample_every > MAX_ITEM_TOTAL_NS:
-        return "total_ns x sample_every exceeds 2^62"
     return _refuse_buckets(item)
 
 

@@ -53,7 +53,7 @@ def render_data(
 ) -> bytes:
     """Return the answer to `GET data`: rows merged over their labels, in order, and `meta`.
 
-    Uses up the rows of `snapshot`. Takes about 10 µs a row, and more when sorting by a percentile.
+    Takes about 10 µs a row, and more when sorting by a percentile.
     """
     return render(report_window(snapshot, sort=sort, descending=descending, limit=limit))
 
@@ -61,7 +61,7 @@ def render_data(
 def report_window(
     snapshot: Snapshot, *, sort: str = DEFAULT_SORT, descending: bool = True, limit: int | None = None
 ) -> Report:
-    """Return `{"data": {name: row}, "meta": {...}}` of a snapshot, whose rows it uses up."""
+    """Return `{"data": {name: row}, "meta": {...}}` of a snapshot."""
     rows = merge_by_name(snapshot.rows)
     ordered = sort_rows(rows, sort, descending=descending, limit=limit)
     return {"data": {name: report_row(row) for name, row in ordered}, "meta": _report_meta(snapshot, len(rows))}

@@ -13,12 +13,13 @@ import msgspec
 import orjson
 
 from chronoprof_sidecar.domain.batch import RowKey
-from chronoprof_sidecar.domain.histogram import Histogram
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.snapshot import Snapshot
-from chronoprof_sidecar.domain.statistics import FunctionStatistics
+from chronoprof_sidecar.domain.statistics import FunctionStatistics, statistics_of
 from chronoprof_sidecar.errors import MalformedRequestError
+from chronoprof_sidecar.wire.judging import refuse_contradiction
 from chronoprof_sidecar.wire.reports import report_row, report_window
+from chronoprof_sidecar.wire.schema import Bucket, DurationNs, FunctionItem
 from chronoprof_sidecar.wire.times import format_time
 
 SAVE_SCHEMA_VERSION: Final = 1
@@ -38,11 +39,11 @@ class SavedRow(msgspec.Struct, kw_only=True):
     calls: Integer
     errors: Integer
     total_ns: Integer
-    min_ns: int
-    max_ns: int
+    min_ns: DurationNs
+    max_ns: DurationNs
     first_seen_ns: Integer
     last_seen_ns: Integer
-    buckets: list[int]
+    buckets: list[Bucket]
     counts: list[Integer]
 
 
@@ -73,10 +74,7 @@ _decode_save = msgspec.json.Decoder(Save).decode
 
 
 def render_json_save(snapshot: Snapshot) -> Iterator[bytes]:
-    """Yield a JSON save of a whole window, row by row, so that a large one never stands in memory as text.
-
-    Uses up the rows of `snapshot`.
-    """
+    """Yield a JSON save of a whole window, row by row, so that a large one never stands in memory as text."""
     head = {
         "schema_version": SAVE_SCHEMA_VERSION,
         "generation": snapshot.generation,
@@ -121,12 +119,13 @@ def load_save(content: bytes) -> Snapshot:
             raise MalformedRequestError(f"the save has schema version {save.schema_version}, unknown to this release")
         rows = [_load_row(row) for row in save.rows]
         losses = {each.service: _load_losses(each) for each in save.losses}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, IndexError) as error:
+        window_start_ns, window_end_ns = int(save.window_start_ns), int(save.window_end_ns)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise MalformedRequestError(f"not a save: {error}") from None
     return Snapshot(
         generation=save.generation,
-        window_start_ns=int(save.window_start_ns),
-        taken_ns=int(save.window_end_ns),
+        window_start_ns=window_start_ns,
+        taken_ns=window_end_ns,
         services=sorted({key.service for key, _ in rows} | losses.keys()),
         rows=rows,
         losses=losses,
@@ -156,13 +155,20 @@ def _save_row(key: RowKey, row: FunctionStatistics) -> dict[str, Any]:
 
 
 def _load_row(saved: SavedRow) -> tuple[RowKey, FunctionStatistics]:
-    row = FunctionStatistics(saved.min_ns, saved.max_ns, int(saved.first_seen_ns), int(saved.last_seen_ns))
-    row.errors = int(saved.errors)
-    row.total_ns = int(saved.total_ns)
-    row.histogram = Histogram()
-    row.histogram.add(saved.buckets, [int(count) for count in saved.counts])
-    if row.calls != int(saved.calls):
-        raise ValueError(f"the counts of {saved.function_name!r} do not add up to its calls")
+    item = FunctionItem(
+        calls=int(saved.calls),
+        errors=int(saved.errors),
+        total_ns=int(saved.total_ns),
+        min_ns=saved.min_ns,
+        max_ns=saved.max_ns,
+        buckets=saved.buckets,
+        counts=[int(count) for count in saved.counts],
+    )
+    reason = refuse_contradiction(item) if item.errors >= 0 and min(item.counts, default=0) > 0 else "counts below 1"
+    if reason:
+        raise ValueError(f"{reason} - in {saved.function_name!r}")
+    row = statistics_of(item, int(saved.first_seen_ns))
+    row.last_seen_ns = int(saved.last_seen_ns)
     return RowKey(saved.function_name, saved.service, saved.version), row
 
 

@@ -178,15 +178,17 @@ class StoreContract:
         expected = {"a": (400, 400_000_000)} | {f"s{number}": (50, 125_000_000) for number in range(16)}
         assert await totals(store) == expected
 
-    async def test_a_snapshot_belongs_to_its_caller(self, store: Store) -> None:
-        """Neither later batches change a snapshot, nor does a changed snapshot change the store."""
-        await store.ingest(make_batch({"a": [1]}))
-        snapshot = await store.snapshot(Selection())
-        await store.ingest(make_batch({"a": [1]}))
-        ((_, row),) = snapshot.rows
-        assert row.calls == 1
-        row.merge(row.copy())
-        assert await totals(store) == {"a": (2, 2_000_000_000)}
+    async def test_a_snapshot_stays_as_it_was(self, store: Store) -> None:
+        """Batches that come later change neither a snapshot nor a report of it."""
+        await store.ingest(make_batch({"a": [1], "b": [1]}, version="1"))
+        await store.ingest(make_batch({"a": [1]}, version="2"))
+        snapshots = [await store.snapshot(Selection())]
+        await store.ingest(make_batch({"a": [3], "new": [1]}, version="1"))
+        snapshots.append(await store.snapshot(Selection()))
+        await store.ingest(make_batch({"a": [5]}, version="1"))
+        calls = [{name: row.calls for name, row in merge_by_name(each.rows).items()} for each in snapshots * 2]
+        assert calls == [{"a": 2, "b": 1}, {"a": 3, "b": 1, "new": 1}] * 2
+        assert await totals(store) == {"a": (4, 10 * 10**9), "b": (1, 10**9), "new": (1, 10**9)}
 
     async def test_a_snapshot_holds_the_rows_asked_for(self, store: Store) -> None:
         """Name, glob, service and version filter; services names all there are."""

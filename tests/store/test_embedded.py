@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from chronoprof_sidecar.domain.table import Selection
-from chronoprof_sidecar.errors import SavesFullError, StoreError, UnavailableError
+from chronoprof_sidecar.errors import MalformedRequestError, SavesFullError, StoreError, UnavailableError
 from chronoprof_sidecar.settings import Settings, load_settings
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded import checkpoint, open_store
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.records import MINUTE, Slot, decode_statistics
+from chronoprof_sidecar.wire.batches import decode_batch
 from tests.store.bodies import make_batch
 from tests.store.contract_suite import Clock, StoreContract, StoreHarness, totals
 
@@ -136,6 +137,26 @@ async def test_the_save_directory_is_bounded(harness: StoreHarness) -> None:
     await store.save("c.json")
     assert [save.name for save in await store.saves()] == ["c.json", "a.json"]
     await harness.close()
+
+
+async def test_a_body_near_the_depth_limit_replays(harness: StoreHarness, tmp_path: Path) -> None:
+    """What was accepted with little of the stack left is not refused by a replay that has less."""
+    store = await harness.open()
+    accepted = 0
+    for depth in range(800, 1000):
+        body = f'{{"durations": {{"a": [1]}}, "ignored": {"[" * depth}{"]" * depth}}}'.encode()
+        try:
+            batch = decode_batch(body)
+        except MalformedRequestError:
+            break
+        await store.ingest(batch)
+        accepted += 1
+    shutil.copytree(tmp_path / "data", tmp_path / "crashed")
+    await harness.close()
+    crashed = make_harness(tmp_path / "crashed")
+    assert 0 < accepted < 200
+    assert await totals(await crashed.open()) == {"a": (accepted, accepted * 10**9)}
+    await crashed.close()
 
 
 async def test_links_lead_nowhere(harness: StoreHarness, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ class Memory:
         self.dirty.losses.clear()
 
     def snapshot(self, selection: Selection, taken_ns: int) -> Snapshot:
-        """Return copies of the window's rows that are asked for."""
+        """Return the window's rows that are asked for, as of now."""
         services = {labels.service for labels in self.window.label_pairs()} | self.losses.keys()
         asked = (service for service in self.losses if selection.service in (None, service))
         return Snapshot(
@@ -128,7 +128,7 @@ class Memory:
             window_start_ns=self.window_start_ns,
             taken_ns=taken_ns,
             services=sorted(services),
-            rows=self.window.copy(selection),
+            rows=self.window.snapshot(selection),
             losses={service: self.losses[service].copy() for service in asked},
         )
 

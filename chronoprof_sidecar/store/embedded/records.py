@@ -12,6 +12,7 @@ from zlib import crc32
 import msgspec
 
 from chronoprof_sidecar.domain.batch import Batch, ItemError, Labels
+from chronoprof_sidecar.domain.histogram import Histogram
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.senders import Sender
 from chronoprof_sidecar.domain.statistics import FunctionStatistics
@@ -74,8 +75,10 @@ def encode_statistics(slot: Slot, lsn: int, row: FunctionStatistics) -> bytes:
     """Return the record of a row that counts journal entries up to `lsn`."""
     figures = (row.errors, row.total_ns, row.min_ns, row.max_ns, row.first_seen_ns, row.last_seen_ns)
     histogram = row.histogram
-    counts = histogram.counts.tolist() if isinstance(histogram.counts, array) else histogram.counts
-    return _seal(slot, (lsn, *map(_pack, figures), histogram.offset, [_pack(count) for count in counts]))
+    counts = histogram.counts
+    # No count exceeds their sum, and checking that alone spares looking at each of them.
+    packed = counts.tolist() if isinstance(counts, array) and row.calls < _MAX_PACKED else list(map(_pack, counts))
+    return _seal(slot, (lsn, *map(_pack, figures), histogram.offset, packed))
 
 
 def decode_statistics(slot: Slot, record: bytes) -> tuple[int, FunctionStatistics]:
@@ -88,8 +91,7 @@ def decode_statistics(slot: Slot, record: bytes) -> tuple[int, FunctionStatistic
     row = FunctionStatistics(min_ns, max_ns, first_ns, last_ns)
     row.errors = errors
     row.total_ns = total_ns
-    used = [(bucket, count) for bucket, count in enumerate(counts, offset) if count]
-    row.histogram.add([bucket for bucket, _ in used], [count for _, count in used])
+    row.histogram = Histogram.restore(offset, counts)
     return lsn, row
 
 

@@ -5,7 +5,9 @@ settings to decide what a batch counted as: the journal holds those decisions.
 """
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -61,7 +63,8 @@ class Recovery:
         memory.lsn = int(meta.get("lsn", 0))
         self._load_window()
         self._load_senders()
-        entries = list(self._load_journal())
+        with _deeper_recursion():
+            entries = list(self._load_journal())
         self._keep_damaged_aside(is_new="generation" not in meta)
         history_lsn = int(meta.get("history_erased_lsn", 0))
         self._load_minutes({entry.arrived_ns // MINUTE_NS for entry in entries})
@@ -140,6 +143,18 @@ class Recovery:
     def _count_damage(self, service: str) -> None:
         self._memory.losses.setdefault(service, Losses()).merge(Losses(set_aside=1))
         self._memory.dirty.losses.add(service)
+
+
+@contextmanager
+def _deeper_recursion() -> Iterator[None]:
+    """Decode with a deeper stack than any request had: how deep a body may nest depends on what is left of it, and a
+    body that was accepted near that limit must not be refused now."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(2 * limit)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def set_aside(path: Path, now_ns: int, reason: Exception) -> None:

@@ -1,7 +1,7 @@
 """The embedded store's face: the store contract, wired to its parts.
 
-A batch's way: `ingest` -> queue -> writer -> journal commit -> memory -> `Outcome`. Reading is a copy out of memory,
-which holds exactly what was acknowledged; it needs no turn in the queue.
+A batch's way: `ingest` -> queue -> writer -> journal commit -> memory -> `Outcome`. Reading looks at memory, which
+holds exactly what was acknowledged; it needs no turn in the queue.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class EmbeddedStore(Store):
         return await self._enqueue(IngestJob(batch, outcome), outcome)
 
     async def snapshot(self, selection: Selection) -> Snapshot:
-        """Return copies of rows; see `Store.snapshot`."""
+        """Return rows as of now; see `Store.snapshot`."""
         return self._memory.snapshot(selection, self._parts.clock_ns())
 
     async def reset(self, expected_generation: int | None = None, *, erase_history: bool = False) -> int:
