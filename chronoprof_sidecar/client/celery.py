@@ -8,14 +8,12 @@ task waited in the queue is not part of its time.
 """
 
 import importlib
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
 from chronoprof_sidecar.client.exchange import RequestProfiler, chosen_profiler
 from chronoprof_sidecar.client.lifespan import CLOSE_SECONDS
-
-_STARTED: Final = "chronoprof_started"
-"""Of the request of the running task, which lives as long as the attempt does."""
 
 
 class ProfilingMiddleware:
@@ -27,26 +25,33 @@ class ProfilingMiddleware:
     def __init__(self, app: Any = None, *, profiler: RequestProfiler | None = None) -> None:
         self._app = app
         self._profiler = chosen_profiler(profiler)
-        signals = importlib.import_module("celery.signals")
-        signals.task_prerun.connect(self._start, weak=False)
-        signals.task_postrun.connect(self._finish, weak=False)
-        signals.worker_process_shutdown.connect(self._close, weak=False)
+        # Middlewares of several apps hear all the signals of a process and must not meet: neither in the request of
+        # the running task, where the start is kept as long as the attempt lives, nor in Celery's list of receivers.
+        self._own = f"chronoprof_started_{id(self)}"
+        for signal, receiver in self._receivers():
+            signal.connect(receiver, weak=False, dispatch_uid=self._own)
 
     def disconnect(self) -> None:
         """Time no further task."""
+        for signal, receiver in self._receivers():
+            signal.disconnect(receiver, dispatch_uid=self._own)
+
+    def _receivers(self) -> tuple[tuple[Any, Callable[..., None]], ...]:
         signals = importlib.import_module("celery.signals")
-        signals.task_prerun.disconnect(self._start)
-        signals.task_postrun.disconnect(self._finish)
-        signals.worker_process_shutdown.disconnect(self._close)
+        return (
+            (signals.task_prerun, self._start),
+            (signals.task_postrun, self._finish),
+            (signals.worker_process_shutdown, self._close),
+        )
 
     def _start(self, task: Any, **_signal: object) -> None:
         if self._profiler.enabled and (self._app is None or task.app is self._app):
-            setattr(task.request, _STARTED, perf_counter())
+            setattr(task.request, self._own, perf_counter())
 
     def _finish(self, task: Any, state: str | None = None, **_signal: object) -> None:
-        started = getattr(task.request, _STARTED, None)
+        started = getattr(task.request, self._own, None)
         if started is not None:
-            delattr(task.request, _STARTED)
+            delattr(task.request, self._own)
             self._profiler.record(f"celery {task.name}", perf_counter() - started, error=state == "FAILURE")
             self._profiler.request_done()
 

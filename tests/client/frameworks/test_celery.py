@@ -75,8 +75,10 @@ def test_other_apps_are_left_alone(app: Any, recorder: Recorder) -> None:
     assert [] == recorder.samples
     everything = ProfilingMiddleware(profiler=recorder)
     other.tasks["shop.add"].delay(1, 2)
-    everything.disconnect()
     assert [Sample("celery shop.add")] == recorder.samples
+    app.tasks["shop.add"].delay(1, 2)
+    everything.disconnect()
+    assert [Sample("celery shop.add")] * 3 == recorder.samples
 
 
 def test_a_disconnected_middleware_is_silent(app: Any, recorder: Recorder) -> None:

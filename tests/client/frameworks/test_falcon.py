@@ -11,6 +11,7 @@ import pytest
 from falcon.asgi import SSEvent
 
 from chronoprof_sidecar.client import asgi, wsgi
+from chronoprof_sidecar.client.exchange import RequestProfiler
 from chronoprof_sidecar.client.falcon import ProfilingMiddleware
 from chronoprof_sidecar.protocol import CLIENT_HEADER
 from tests.client.frameworks.recording import Case, Recorder, Sample, call_asgi, call_websocket, call_wsgi, wsgi_environ
@@ -95,7 +96,7 @@ class AsyncResource:
         await websocket.close()
 
 
-def site(kind: str, recorder: Recorder) -> Any:
+def site(kind: str, recorder: RequestProfiler) -> Any:
     """Return a Falcon app with the middleware, and more around it if `kind` says so."""
     component = ProfilingMiddleware(profiler=recorder)
     is_asgi = kind.startswith("asgi")

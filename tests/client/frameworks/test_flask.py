@@ -59,6 +59,12 @@ def site() -> Flask:  # noqa: C901 - a list of routes
     return app
 
 
+def greet(environ: Any, start_response: Any) -> list[bytes]:
+    """Answer 200."""
+    start_response("200 OK", [])
+    return [b"hello"]
+
+
 def installed(kind: str, recorder: Recorder) -> Any:
     """Return an app with the middleware put around it in one of the documented ways."""
     app = site()
@@ -121,6 +127,21 @@ def test_dispatched_apps_are_named_with_their_mounts(recorder: Recorder, path: s
     app = wsgi.ProfilingMiddleware(DispatcherMiddleware(site(), {"/api": inner}), profiler=recorder)
     call_wsgi(app, path)
     assert [Sample(name)] == recorder.samples
+
+
+def test_a_response_that_starts_anew_is_named_once(recorder: Recorder) -> None:
+    """An app that starts its response twice does not stand below its mount twice."""
+    app = site()
+
+    def twice(environ: Any, start_response: Any) -> Any:
+        def start(status: str, headers: Any, exc_info: Any = None) -> Any:
+            start_response(status, headers)
+            return start_response("503 Later", headers, (LookupError, LookupError(), None))
+
+        return app(environ, start)
+
+    call_wsgi(wsgi.ProfilingMiddleware(DispatcherMiddleware(greet, {"/api": twice}), profiler=recorder), "/api/items/7")
+    assert [Sample("GET /api/items/<int:item_id>", True)] == recorder.samples
 
 
 def test_a_prefix_that_no_code_names_stays_out(recorder: Recorder) -> None:

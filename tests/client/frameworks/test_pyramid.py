@@ -69,10 +69,8 @@ def add_shop(config: Any) -> None:
     config.add_view(answer, route_name="cart")
 
 
-@pytest.fixture
-def app(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a Pyramid application with the tween; Pyramid makes it, with the default profiler."""
-    monkeypatch.setattr(client, "profiler", recorder)
+def site() -> Any:
+    """Return a Pyramid application with the tween; Pyramid makes that with the default profiler."""
     config = Configurator()
     config.add_tween("chronoprof_sidecar.client.pyramid.ProfilingMiddleware")
     for pattern, view in VIEWS.items():
@@ -82,6 +80,13 @@ def app(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> Any:
     config.add_view(answer, route_name="get")
     config.include(add_shop, route_prefix="/shop/{tenant}")
     return config.make_wsgi_app()
+
+
+@pytest.fixture
+def app(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a Pyramid application that is timed by the recorder."""
+    monkeypatch.setattr(client, "profiler", recorder)
+    return site()
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
