@@ -110,10 +110,13 @@ class Table:
         rows = self._by_labels.setdefault(Labels(key.service, key.version), {})
         present = rows.get(key.function_name)
         if present is None:
-            rows[key.function_name] = statistics
             self.size += 1
         else:
-            present.merge(statistics)
+            merged = present.copy()  # the row itself may be in somebody's snapshot
+            merged.merge(statistics)
+            statistics = merged
+        statistics.epoch = self._epoch
+        rows[key.function_name] = statistics
 
     def get(self, key: RowKey) -> FunctionStatistics | None:
         """Return the row of `key` itself, not a copy."""

@@ -62,9 +62,9 @@ def statistics(durations: Sequence[int], *, errors: int = 0, arrived_ns: int = 0
 
 
 def figures(row: FunctionStatistics) -> dict[str, Any]:
-    """Return everything that a row knows, to compare two of them."""
+    """Return everything that a row counts, to compare two of them."""
     return {
-        **{name: getattr(row, name) for name in FunctionStatistics.__slots__ if name != "histogram"},
+        **{name: getattr(row, name) for name in FunctionStatistics.__slots__ if name not in ("epoch", "histogram")},
         "calls": row.calls,
         "histogram": row.histogram.to_sparse(),
     }

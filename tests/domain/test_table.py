@@ -206,13 +206,32 @@ def test_no_selection_yields_every_row() -> None:
     assert 6 == len(keys(shops().select(Selection())))
 
 
-def test_copies_are_the_callers_own() -> None:
-    """Changing a copied row does not change the table."""
-    table = shops()
-    before = content(table.select(Selection()))
-    for _, row in table.copy(Selection()):
-        row.merge(statistics([5], errors=1))
-    assert before == content(table.select(Selection()))
+@bounded
+@given(st.lists(batches, min_size=1, max_size=8), st.integers(0, 3))
+def test_snapshots_stay_as_they_were(arrivals: list[Batch], max_functions: int) -> None:
+    """Whatever is counted later, a snapshot shows what was there when it was taken, and nothing is lost by taking it."""
+    table, undisturbed = Table(), Table()
+    taken = []
+    for each in arrivals:
+        fill(table, each, max_functions=max_functions)
+        fill(undisturbed, each, max_functions=max_functions)
+        snapshot = table.snapshot(Selection())
+        taken.append((snapshot, content(snapshot)))
+        assert content(undisturbed.select(Selection())) == content(snapshot)
+    assert [before for _, before in taken] == [content(snapshot) for snapshot, _ in taken]
+
+
+def test_a_row_put_into_a_table_leaves_snapshots_as_they_were() -> None:
+    """Rows that are put in, new or merged, are the table's own from then on, and no snapshot changes with them."""
+    table = Table()
+    key = RowKey("a", *SHOP)
+    table.snapshot(Selection())
+    table.put(key, statistics([5]))
+    first = table.snapshot(Selection())
+    table.put(key, statistics([7]))
+    second = table.snapshot(Selection())
+    fill(table, batch(*named("a")))
+    assert [1, 2, 3] == [row.calls for _, row in (*first, *second, *table.select(Selection()))]
 
 
 def test_rows_put_are_merged_into_those_there() -> None:
@@ -230,6 +249,9 @@ def test_rows_put_are_merged_into_those_there() -> None:
 
 def test_rows_merge_over_their_labels() -> None:
     """Without a label filter there is one row per name: the sum over services and versions."""
-    merged = merge_by_name(shops().copy(Selection()))
+    rows = shops().snapshot(Selection())
+    before = content(rows)
+    merged = merge_by_name(rows)
     assert {"GET /a": 3, "GET /b": 1, "job": 1, "get /a": 1} == {name: row.calls for name, row in merged.items()}
     assert figures(statistics([1_000_000] * 3)) == figures(merged["GET /a"])
+    assert before == content(rows)
