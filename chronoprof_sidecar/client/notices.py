@@ -5,6 +5,7 @@ Owns the wording and the state of the connection as people see it. Must not know
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
 from chronoprof_sidecar.client.delivery import Answer, Verdict
@@ -18,8 +19,9 @@ _SHOWN_ANSWER_LENGTH: Final = 200
 class Notices:
     """Turns what happens into few log lines. Used by one thread at a time."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._place = place
+        self._clock = clock
         self._state = ""
         self._said_at: dict[str, float] = {}
         self.connected: bool | None = None
@@ -71,7 +73,7 @@ class Notices:
         return changed
 
     def _is_time_for(self, what: str) -> bool:
-        now = time.monotonic()
+        now = self._clock()
         said_at = self._said_at.get(what)
         if said_at is not None and now - said_at < _SAID_EVERY_SECONDS:
             return False
