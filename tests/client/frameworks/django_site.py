@@ -46,6 +46,11 @@ def broken(request: HttpRequest, **parameters: Any) -> HttpResponse:
     raise LookupError
 
 
+def leave(request: HttpRequest, **parameters: Any) -> HttpResponse:
+    """End the process, or so it seems."""
+    raise SystemExit
+
+
 def stream(request: HttpRequest, n: int) -> StreamingHttpResponse:
     """Answer in chunks."""
 
@@ -89,6 +94,7 @@ urlpatterns = [
     path("missing/<int:n>", missing),
     path("refuse", refuse),
     path("broken/<int:n>", broken),
+    path("leave/<int:n>", leave),
     path("stream/<int:n>", stream),
     path("stream-async/<int:n>", stream_async),
     path("stream-broken", stream_broken),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError, ServerDisconnectedError, web
 from pytest_aiohttp import AiohttpClient
 
 from chronoprof_sidecar.client.aiohttp import ProfilingMiddleware
@@ -162,6 +162,25 @@ async def test_a_plain_body_is_part_of_the_time(aiohttp_client: AiohttpClient, r
     assert "fine" == await (await client.get("/")).text()
     await client.server.close()
     assert [0, 0] == counts
+    assert [Sample("GET /")] == recorder.samples
+
+
+async def test_a_client_that_goes_away_is_recorded(aiohttp_client: AiohttpClient, recorder: Recorder) -> None:
+    """Where the connection is lost before the body is written the request ends there, without an error of the app."""
+
+    class Lost(web.Response):
+        async def prepare(self, request: web.BaseRequest) -> Any:  # noqa: ARG002 - as aiohttp calls it
+            raise ConnectionResetError
+
+    async def get(_request: web.Request) -> web.Response:
+        return Lost(text="fine")
+
+    app = web.Application(middlewares=[ProfilingMiddleware(profiler=recorder)])
+    app.router.add_get("/", get)
+    client = await aiohttp_client(app)
+    with pytest.raises(ServerDisconnectedError):
+        await client.get("/")
+    await client.server.close()
     assert [Sample("GET /")] == recorder.samples
 
 

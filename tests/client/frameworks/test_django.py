@@ -10,6 +10,7 @@ import pytest
 
 from chronoprof_sidecar import client
 from chronoprof_sidecar.client import asgi, wsgi
+from chronoprof_sidecar.client.django import ProfilingMiddleware
 from chronoprof_sidecar.protocol import CLIENT_HEADER
 from tests.client.frameworks.recording import Case, Recorder, Sample, call_asgi, call_wsgi, wsgi_environ
 
@@ -19,6 +20,8 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "tests.client.frameworks.django_site"
 import django
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncRequestFactory
 
 Fetch = Callable[[str, str], int]
 
@@ -106,6 +109,28 @@ def test_a_stream_that_fails_is_an_error(recorder: Recorder) -> None:
     with pytest.raises(LookupError):
         call_wsgi(get_wsgi_application(), "/stream-broken")
     assert [Sample("GET /stream-broken", True)] == recorder.samples
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_django_does_not_catch_is_an_error(recorder: Recorder, wrapped: bool) -> None:
+    """An exit is an error of its route, and goes on to the server."""
+    application: Any = get_wsgi_application()
+    if wrapped:
+        application = wsgi.ProfilingMiddleware(application, profiler=recorder)
+    with pytest.raises(SystemExit):
+        call_wsgi(application, "/leave/7")
+    assert [Sample("GET /leave/<int:n>", True)] == recorder.samples
+
+
+async def test_what_is_cancelled_is_an_error(recorder: Recorder) -> None:
+    """A cancellation under ASGI is an error, and goes on to the server."""
+
+    async def get_response(request: HttpRequest) -> HttpResponse:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await ProfilingMiddleware(get_response, profiler=recorder)(AsyncRequestFactory().get("/"))
+    assert [Sample("GET <unmatched>", True)] == recorder.samples
 
 
 def test_files_reach_the_server_as_files(recorder: Recorder) -> None:

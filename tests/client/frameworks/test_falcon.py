@@ -46,6 +46,12 @@ async def async_chunks() -> AsyncIterator[bytes]:
         yield chunk
 
 
+async def broken_chunks() -> AsyncIterator[bytes]:
+    """Fail in the middle of the body."""
+    yield b"so far"
+    raise LookupError
+
+
 async def events() -> AsyncIterator[SSEvent]:
     """Yield events."""
     for number in range(SIZE):
@@ -86,6 +92,8 @@ class AsyncResource:
         fill(resp, kind, AsyncFile(), async_chunks())
         if kind == "events":
             resp.sse = events()
+        elif kind == "stream-broken":
+            resp.text, resp.stream = None, broken_chunks()
 
     on_head = on_get
 
@@ -173,6 +181,13 @@ async def test_an_async_stream_is_timed_to_its_last_chunk(recorder: Recorder, ki
     await call_asgi(site("asgi", recorder), f"/get/{kind}", on_send=on_send)
     assert [0] * (1 if kind == "file" else SIZE) == counts
     assert [Sample("GET /get/{kind}")] == recorder.samples
+
+
+async def test_a_stream_that_fails_is_an_error(recorder: Recorder) -> None:
+    """An exception after the status was sent still counts."""
+    with pytest.raises(LookupError):
+        await call_asgi(site("asgi", recorder), "/get/stream-broken")
+    assert [Sample("GET /get/{kind}", True)] == recorder.samples
 
 
 async def test_websockets_pass_through(recorder: Recorder) -> None:
