@@ -1,7 +1,6 @@
 """One ingest request, decoded, and what became of it: what `wire` makes and a store counts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from chronoprof_sidecar.domain.statistics import Aggregate
@@ -43,8 +42,7 @@ class NamedAggregate(NamedTuple):
     aggregate: Aggregate
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """What one request asks to be counted; nobody changes it.
 
     `dropped`, `rejected` and `unknown` are calls that the sender lost since its last acknowledged batch.
@@ -69,8 +67,7 @@ class Batch:
     """16 bytes that tell this body from another."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one batch; it exists only once that is durable."""
 
     accepted: int | None

@@ -5,9 +5,8 @@ sidecar ran, so neither a stopped sidecar nor a jumping clock makes it forget.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from chronoprof_sidecar.domain.batch import Batch, ItemError, SequenceId
 from chronoprof_sidecar.errors import SequenceGapError, SequenceReusedError, UnavailableError
@@ -20,8 +19,7 @@ EVICTABLE_AFTER_MINUTES: Final = 2 * 24 * 60
 """When room is short, a sender silent for this long may make it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(NamedTuple):
     """One process that ships, as of its last counted batch."""
 
     id: str

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
 from re import compile as compile_pattern
-from typing import Final
+from typing import Final, NamedTuple
 
 from chronoprof_sidecar.domain.batch import Batch, Labels, NamedAggregate, RowKey
 from chronoprof_sidecar.domain.statistics import FunctionStatistics, statistics_of
@@ -49,8 +49,7 @@ class Selection:
         yield from ((name, statistics) for name, statistics in candidates if matches(name))
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """Where the items of one batch are counted, decided before they are: replaying it repeats the decision."""
 
     labels: Labels

@@ -69,12 +69,14 @@ class Memory:
         minute.rows.count(placement, batch.items, entry.arrived_ns)
         self.dirty.rows.setdefault(placement.labels, set()).update(placement.row_name(name) for name, _ in batch.items)
         losses = losses_of(batch, placement)
-        if losses:
+        if losses is not None:
             service = placement.labels.service
             _merge_losses(self.losses, service, losses)
             _merge_losses(minute.losses, service, losses)
             self.dirty.losses.add(service)
-        self.remember(entry)
+        self.lsn = entry.lsn
+        if entry.sender is not None:
+            self._remember(entry.sender)
 
     def replay(self, entry: Entry, covered: Covered) -> None:
         """Count what of an entry was not yet written when the process ended; `covered` says what was."""
@@ -88,22 +90,12 @@ class Memory:
         items = _uncovered(entry, MINUTE, minute, covered)
         self._minute_of(entry).rows.count(placement, items, entry.arrived_ns)
         self._replay_losses(entry, minute, covered)
-        if batch.client:
-            known = self.senders.get(batch.client.id)
-            if known is None or known.seq < batch.client.seq:
-                self.remember(entry)
+        client = batch.client
+        if client is not None:
+            known = self.senders.get(client.id)
+            if known is None or known.seq < client.seq:
+                self._remember(advance(known, client, batch, entry.arrived_ns, entry.service_minute))
         self.lsn = entry.lsn
-
-    def remember(self, entry: Entry) -> None:
-        """Remember the sender of a counted entry, and the entry as the last one counted."""
-        self.lsn = entry.lsn
-        client = entry.batch.client
-        if client is None:
-            return
-        known = self.senders.get(client.id)
-        self.senders.put(advance(known, client, entry.batch, entry.arrived_ns, entry.service_minute))
-        self.dirty.senders.add(client.id)
-        self.dirty.forgotten.discard(client.id)
 
     def forget(self, sender_ids: list[str]) -> None:
         """Note that these senders are no longer remembered, so that they are erased, too."""
@@ -136,9 +128,14 @@ class Memory:
         """Return every remembered sender, the one silent longest first."""
         return sorted(self.senders, key=lambda sender: sender.last_batch_ns)
 
+    def _remember(self, sender: Sender) -> None:
+        self.senders.put(sender)
+        self.dirty.senders.add(sender.id)
+        self.dirty.forgotten.discard(sender.id)
+
     def _replay_losses(self, entry: Entry, minute: int, covered: Covered) -> None:
         losses = losses_of(entry.batch, entry.placement)
-        if not losses:
+        if losses is None:
             return
         service = entry.placement.labels.service
         slot = Slot(WINDOW_LOSSES, entry.generation, service, "", "")
@@ -156,14 +153,16 @@ class Memory:
         return delta
 
 
-def losses_of(batch: Batch, placement: Placement) -> Losses:
-    """Return the loss figures that counting `batch` adds."""
+def losses_of(batch: Batch, placement: Placement) -> Losses | None:
+    """Return the loss figures that counting `batch` adds; None when it adds none, as nearly all do."""
     overflowed = sampled = 0
-    if placement.overflowed or batch.calls != sum(item.aggregate.calls for item in batch.items):
-        for name, item in batch.items:
-            calls = item.calls * item.sample_every
-            overflowed += calls if name in placement.overflowed else 0
-            sampled += calls if item.sample_every > 1 else 0
+    for name, item in batch.items:
+        if item.sample_every > 1:
+            sampled += item.calls * item.sample_every
+        if name in placement.overflowed:
+            overflowed += item.calls * item.sample_every
+    if not (overflowed or sampled or batch.dropped or batch.rejected or batch.unknown):
+        return None
     return Losses(batch.dropped, batch.rejected, batch.unknown, overflowed, 0, sampled)
 
 

@@ -4,8 +4,6 @@ A plan is an overlay over memory. Once its entries are durable they are counted 
 fails, the plan is thrown away and nothing happened.
 """
 
-from collections.abc import Iterable
-
 from chronoprof_sidecar.domain.batch import Batch, Outcome
 from chronoprof_sidecar.domain.senders import Sender, Verdict, advance, judge
 from chronoprof_sidecar.domain.table import Admission
@@ -39,7 +37,7 @@ class Plan:
     def _judge(self, batch: Batch) -> Outcome:
         client = batch.client
         if client is None:
-            self._enter(batch)
+            self._enter(batch, None)
             return Outcome(batch.calls, batch.rejected_items, batch.errors, None, duplicate=False)
         known = self._senders.get(client.id) or self._memory.senders.get(client.id)
         verdict = judge(known, client, batch.digest)
@@ -49,23 +47,19 @@ class Plan:
             return Outcome(known.accepted, known.rejected_items, known.errors, client, duplicate=True)
         if known is None:
             self._make_room()
-        self._senders[client.id] = advance(known, client, batch, self._arrived_ns, self._service_minute)
-        self._enter(batch)
+        sender = advance(known, client, batch, self._arrived_ns, self._service_minute)
+        self._senders[client.id] = sender
+        self._enter(batch, sender)
         return Outcome(batch.calls, batch.rejected_items, batch.errors, client, duplicate=False)
 
-    def _enter(self, batch: Batch) -> None:
+    def _enter(self, batch: Batch, sender: Sender | None) -> None:
         lsn = self._memory.lsn + len(self.entries) + 1
         placement = self._admission.place(batch)
         self.entries.append(
-            Entry(lsn, self._arrived_ns, self._memory.generation, self._service_minute, placement, batch)
+            Entry(lsn, self._arrived_ns, self._memory.generation, self._service_minute, placement, batch, sender)
         )
 
     def _make_room(self) -> None:
         evicted = self._memory.senders.make_room(self._newcomers + 1, self._service_minute)
         self._memory.forget(evicted)
         self._newcomers += 1
-
-
-def overflowed_names(entries: Iterable[Entry]) -> set[str]:
-    """Return the names that the table had no room for."""
-    return {name for entry in entries for name in entry.placement.overflowed}

@@ -5,7 +5,7 @@ record alone. Integers of any size survive: those beyond 63 bits become an exten
 """
 
 from array import array
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
@@ -59,8 +59,7 @@ class Slot(NamedTuple):
     function_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One counted batch, as the journal holds it: what replay needs to repeat, never to decide again."""
 
     lsn: int
@@ -69,6 +68,8 @@ class Entry:
     service_minute: int
     placement: Placement
     batch: Batch
+    sender: Sender | None
+    """What is remembered of the sender once this is counted; a replay finds that out anew."""
 
 
 def encode_statistics(slot: Slot, lsn: int, row: FunctionStatistics) -> bytes:
@@ -112,8 +113,7 @@ def decode_losses(slot: Slot, record: bytes) -> tuple[int, Losses]:
 
 def encode_sender(sender: Sender) -> bytes:
     """Return the record of a sender."""
-    values = (getattr(sender, field.name) for field in fields(sender))
-    return _seal(sender.id, [_pack(value) if isinstance(value, int) else value for value in values])
+    return _seal(sender.id, [_pack(value) if isinstance(value, int) else value for value in sender])
 
 
 def decode_sender(sender_id: str, record: bytes) -> Sender:
@@ -123,7 +123,7 @@ def decode_sender(sender_id: str, record: bytes) -> Sender:
         DamagedRecordError: the record is not what was written.
     """
     sender = Sender(*_unseal(sender_id, record))
-    return replace(sender, errors=tuple(ItemError(*error) for error in sender.errors))
+    return sender._replace(errors=tuple(ItemError(*error) for error in sender.errors))
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -153,7 +153,7 @@ def decode_entry(lsn: int, record: bytes) -> Entry:
     if wire_version != WIRE_VERSION:
         raise DamagedRecordError(f"journal entry {lsn} has wire version {wire_version}")
     placement = Placement(Labels(*labels), frozenset(overflowed))
-    return Entry(lsn, arrived_ns, generation, service_minute, placement, decode_batch(body))
+    return Entry(lsn, arrived_ns, generation, service_minute, placement, decode_batch(body), None)
 
 
 def _seal(key: object, values: object) -> bytes:
