@@ -7,10 +7,11 @@ Owns both formats. A JSON save has, besides what loading needs, a top-level `dat
 import csv
 import io
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import orjson
+from msgspec import Meta
 
 from chronoprof_sidecar.domain.batch import RowKey
 from chronoprof_sidecar.domain.losses import Losses
@@ -27,7 +28,8 @@ _MAX_EXACT: Final = 2**53
 """The largest integer up to which every JSON reader is exact; larger ones are written as decimal strings."""
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
-Integer = int | str
+Integer = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern="^[0-9]{1,40}$")]
+Count = Annotated[int, Meta(ge=1)] | Annotated[str, Meta(pattern="^[1-9][0-9]{0,39}$")]
 
 
 class SavedRow(msgspec.Struct, kw_only=True):
@@ -36,7 +38,7 @@ class SavedRow(msgspec.Struct, kw_only=True):
     function_name: str
     service: str
     version: str
-    calls: Integer
+    calls: Count
     errors: Integer
     total_ns: Integer
     min_ns: DurationNs
@@ -44,7 +46,7 @@ class SavedRow(msgspec.Struct, kw_only=True):
     first_seen_ns: Integer
     last_seen_ns: Integer
     buckets: list[Bucket]
-    counts: list[Integer]
+    counts: list[Count]
 
 
 class SavedLosses(msgspec.Struct, kw_only=True):
@@ -164,7 +166,7 @@ def _load_row(saved: SavedRow) -> tuple[RowKey, FunctionStatistics]:
         buckets=saved.buckets,
         counts=[int(count) for count in saved.counts],
     )
-    reason = refuse_contradiction(item) if item.errors >= 0 and min(item.counts, default=0) > 0 else "counts below 1"
+    reason = refuse_contradiction(item)
     if reason:
         raise ValueError(f"{reason} - in {saved.function_name!r}")
     row = statistics_of(item, int(saved.first_seen_ns))
@@ -177,7 +179,7 @@ def _load_losses(saved: SavedLosses) -> Losses:
 
 
 def _portable(number: int) -> Integer:
-    return number if -_MAX_EXACT <= number <= _MAX_EXACT else str(number)
+    return number if number <= _MAX_EXACT else str(number)
 
 
 def _csv_line(values: list[Any]) -> bytes:
