@@ -12,7 +12,7 @@ from chronoprof_sidecar.domain.batch import Batch, ItemError, Labels, NamedAggre
 from chronoprof_sidecar.domain.statistics import FunctionStatistics, statistics_of
 from chronoprof_sidecar.protocol import MAX_DURATION_NS, NANOSECONDS, bucket_of
 
-bounded = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+bounded = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 """How every property here is tried: never by the clock of a busy machine."""
 
 durations_ns = st.one_of(

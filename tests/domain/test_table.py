@@ -209,7 +209,7 @@ def test_no_selection_yields_every_row() -> None:
 @bounded
 @given(st.lists(batches, min_size=1, max_size=8), st.integers(0, 3))
 def test_snapshots_stay_as_they_were(arrivals: list[Batch], max_functions: int) -> None:
-    """Whatever is counted later, a snapshot shows what was there when it was taken, and nothing is lost by taking it."""
+    """Whatever is counted later, a snapshot shows what was there when it was taken, and taking it loses nothing."""
     table, undisturbed = Table(), Table()
     taken = []
     for each in arrivals:
