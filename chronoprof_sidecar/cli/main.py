@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
-from typing import Final
+from typing import Any, Final
 
 from chronoprof_sidecar import __version__
 from chronoprof_sidecar.cli import check, data, demo, keys, reset, save, send, senders, serve
@@ -52,12 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes no abbreviated flags, and neither do its subparsers, which argparse makes of the same class."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="chronoprof",
         description="Exact, durable call timings of a Python web service.",
         epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or settings.",
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"chronoprof {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -35,7 +35,10 @@ def test_wrong_usage_is_two(run: Run, argv: list[str]) -> None:
 
 def test_flags_are_not_abbreviated(run: Run) -> None:
     """An abbreviation in a script would change its meaning when a new flag comes."""
-    assert run("serve", "--por", "1").code == 2
+    ran = run("serve", "--por", "1")
+
+    assert ran.code == 2
+    assert "unrecognized arguments: --por 1" in ran.err
 
 
 def test_help_lists_every_command(run: Run) -> None:
