@@ -156,7 +156,8 @@ def _parse_url(url: str) -> Endpoint:
 
 def _network_endpoint(parts: SplitResult, port: int | None, bad: SettingsError) -> Endpoint:
     try:
-        # Encoded here, in the app's own thread: the codec's module must not be imported by the flush thread.
+        # This also loads the codec, which `socket` and `ssl` use again: in the flush thread an import would be a danger
+        # to forks.
         host = (parts.hostname or "").encode("idna").decode("ascii")
     except UnicodeError:
         raise bad from None

@@ -123,8 +123,7 @@ class _Lookup:
     """One call of `getaddrinfo`, running from the start."""
 
     def __init__(self, host: str, port: int) -> None:
-        # Bytes: a host in text would make `getaddrinfo` import a codec, and an import in a thread is a danger to forks.
-        self._target = (host.encode("ascii"), port)
+        self._target = (host, port)
         self._addresses: list[Address] = []
         self._running = _thread.allocate_lock()
         self._running.acquire()

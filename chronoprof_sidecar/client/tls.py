@@ -44,6 +44,4 @@ class TlsConnection(Connection):
 
 def make_context() -> ssl.SSLContext:
     """Return a context that checks certificates and host names (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured)."""
-    # A host name in text makes `ssl` import this codec, and an import in a thread is a danger to forks.
-    "localhost".encode("idna")
     return ssl.create_default_context()

@@ -168,6 +168,18 @@ def test_too_large_is_split_by_function(sent: Sent) -> None:
     assert 6 == delivery.books.acknowledged
 
 
+def test_a_split_reports_losses_again() -> None:
+    """What the batch that was too large was to report, its first part reports."""
+    delivery = make_delivery()
+    measure(delivery, "a", "b")
+    delivery.drop(5)
+    take_body(delivery, 10.0)
+
+    delivery.answered(Answer(413, b""), 10.0)
+
+    assert 5 == json.loads(take_body(delivery, 10.0))["dropped"]
+
+
 def test_one_function_that_is_too_large_is_rejected(sent: Sent) -> None:
     """413 for a single function: nothing can be split, so its calls are rejected and the others go on."""
     delivery, _ = sent

@@ -190,12 +190,19 @@ def test_a_fork_while_a_request_hangs(sidecar: ScriptedSidecar, tmp_path: Path) 
     sidecar.script.append(hold)
     run(
         """
-        import os, sys
+        import os, stat, sys
         from chronoprof_sidecar.client import profiler
+
+        def sockets():
+            open_files = [f"/proc/self/fd/{number}" for number in range(3, 20)]
+            return sum(os.path.exists(file) and stat.S_ISSOCK(os.stat(file).st_mode) for file in open_files)
+
         profiler.record("parent", 0.1)
         assert not profiler.flush(0.5)  # it hangs
+        assert sockets() == 1
         child = os.fork()
         if not child:
+            assert sockets() == 0
             profiler.record("child", 0.1)
             sys.exit(0 if profiler.flush(60.0) else 1)
         assert os.waitpid(child, 0)[1] == 0

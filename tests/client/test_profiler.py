@@ -151,6 +151,17 @@ def test_everything_recorded_arrives(profiler: Profiler, sidecar: ScriptedSideca
     assert Stats(recorded=6, acknowledged=6, connected=True) == profiler.stats()
 
 
+def test_calls_arrive_by_themselves(profiler: Profiler, sidecar: ScriptedSidecar) -> None:
+    """Nobody has to flush: the background thread sends what is recorded, by whatever name it came first."""
+    profiler.timed("timed")(add)(1)
+    assert sidecar.wait_for(lambda s: s.calls["timed"] == 1)
+    profiler.record("recorded", 0.1)
+    assert sidecar.wait_for(lambda s: s.calls["recorded"] == 1)
+    with profiler.timer("block"):
+        pass
+    assert sidecar.wait_for(lambda s: s.calls["block"] == 1)
+
+
 async def test_timers_of_async_blocks(profiler: Profiler, sidecar: ScriptedSidecar) -> None:
     """`async with` times a block, and a cancelled block is an error."""
 
@@ -491,6 +502,7 @@ def test_recording_goes_on_beside_a_frozen_sidecar(profiler: Profiler, sidecar: 
     assert wait_until(lambda: engine.registry.waiting() < 1024)
     stats = profiler.stats()
     assert 100_001 == stats.recorded == stats.buffered
+    assert stats.connected is None  # the first request still hangs
 
     gate.opened.set()
     assert wait_until(lambda: profiler.flush(0.5))
@@ -511,10 +523,11 @@ def test_flush_gives_up_in_time(profiler: Profiler, sidecar: ScriptedSidecar) ->
 def test_flush_from_the_flush_thread_does_not_wait(profiler: Profiler, sidecar: ScriptedSidecar) -> None:
     """A log handler that flushes, run by the flush thread itself, is answered at once."""
     flushed: list[bool] = []
+    for_ever = 1e6
 
     class Flushing(logging.Handler):
         def emit(self, _record: logging.LogRecord) -> None:
-            flushed.append(profiler.flush(DEADLINE_SECONDS) or profiler.close(DEADLINE_SECONDS))
+            flushed.append(profiler.flush(for_ever) or profiler.close(for_ever))
 
     logger, handler = logging.getLogger("chronoprof_sidecar.client.notices"), Flushing()
     logger.addHandler(handler)
