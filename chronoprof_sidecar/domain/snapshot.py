@@ -20,7 +20,7 @@ class Snapshot:
     rows: Sequence[tuple[RowKey, FunctionStatistics]]
     """Not to be changed: other snapshots may share them."""
     losses: dict[str, Losses]
-    """Per service, those of the services asked for."""
+    """Per service, those of the services asked for and of `_other`, which may hold calls of any."""
 
 
 @dataclass(frozen=True, slots=True)

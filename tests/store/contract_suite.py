@@ -223,6 +223,14 @@ class StoreContract:
         assert await totals(store) == expected
         await harness.close()
 
+    async def test_too_many_labels_are_told_to_whoever_asks(self, store: Store) -> None:
+        """Beyond 64 pairs of labels calls count under `_other`, and no service may seem complete without them."""
+        for number in range(66):
+            await store.ingest(make_batch({"a": [1]}, service=f"s{number}"))
+        assert await totals(store, service="_other") == {"a": (2, 2 * 10**9)}
+        assert (await store.snapshot(Selection())).losses["_other"].overflowed == 2
+        assert (await store.snapshot(Selection(service="s65"))).losses["_other"].overflowed == 2
+
     async def test_a_repeated_overflow_survives_a_larger_bound(self, harness: StoreHarness) -> None:
         """What overflowed once stays where it was counted, whatever the bound is later."""
         store = await harness.open(max_functions=1)

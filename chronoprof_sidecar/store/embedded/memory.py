@@ -12,6 +12,7 @@ from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.senders import Sender, Senders, advance
 from chronoprof_sidecar.domain.snapshot import Snapshot
 from chronoprof_sidecar.domain.table import Placement, Selection, Table
+from chronoprof_sidecar.protocol import OTHER
 from chronoprof_sidecar.store.embedded.records import (
     MINUTE,
     MINUTE_LOSSES,
@@ -114,7 +115,8 @@ class Memory:
     def snapshot(self, selection: Selection, taken_ns: int) -> Snapshot:
         """Return the window's rows that are asked for, as of now."""
         services = {labels.service for labels in self.window.label_pairs()} | self.losses.keys()
-        asked = (service for service in self.losses if selection.service in (None, service))
+        # What `_other` took may be of any service.
+        asked = (service for service in self.losses if selection.service in (None, service) or service == OTHER)
         return Snapshot(
             generation=self.generation,
             window_start_ns=self.window_start_ns,
@@ -156,10 +158,11 @@ class Memory:
 def losses_of(batch: Batch, placement: Placement) -> Losses | None:
     """Return the loss figures that counting `batch` adds; None when it adds none, as nearly all do."""
     overflowed = sampled = 0
+    other_labels = placement.labels != batch.labels
     for name, item in batch.items:
         if item.sample_every > 1:
             sampled += item.calls * item.sample_every
-        if name in placement.overflowed:
+        if other_labels or name in placement.overflowed:
             overflowed += item.calls * item.sample_every
     if not (overflowed or sampled or batch.dropped or batch.rejected or batch.unknown):
         return None
