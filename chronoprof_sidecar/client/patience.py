@@ -4,10 +4,11 @@ Owns every wait of the transport: each ends at a deadline and is cut into ticks,
 so that a frozen sidecar does not let the app's buffers grow. Must not know what is waited for. Needs POSIX `poll`.
 """
 
-import select
 import time
 from collections.abc import Callable
 from typing import Final
+
+from chronoprof_sidecar.client.native import make_poll
 
 TICK_SECONDS: Final = 0.05
 
@@ -46,7 +47,7 @@ class Patience:
 
     def until_ready(self, fileno: int, event: int) -> None:
         """Wait until the file descriptor is ready for `select.POLLIN` or `select.POLLOUT`, or has failed."""
-        poller = select.poll()
+        poller = make_poll()
         poller.register(fileno, event)
         while not poller.poll(self.tick() * 1000):
             pass

@@ -10,7 +10,6 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from threading import Lock
 from typing import Final
 
 from chronoprof_sidecar.client.batches import Sender
@@ -18,6 +17,7 @@ from chronoprof_sidecar.client.buffers import MAX_NAMES, Registry, Slot
 from chronoprof_sidecar.client.delivery import Delivery
 from chronoprof_sidecar.client.delta import Series
 from chronoprof_sidecar.client.folding import aggregate_samples
+from chronoprof_sidecar.client.native import make_lock, sleep
 from chronoprof_sidecar.client.notices import Notices
 from chronoprof_sidecar.client.pace import Pace
 from chronoprof_sidecar.client.settings import ClientSettings
@@ -49,8 +49,8 @@ class Pipeline:
         now = time.monotonic()
         self._settings = settings
         self._registry = registry
-        self._lock = Lock()
-        self._sending = Lock()
+        self._lock = make_lock()
+        self._sending = make_lock()
         self._transport = Transport(settings.endpoint)
         self._key = settings.api_key
         self._key_refused = False
@@ -99,7 +99,7 @@ class Pipeline:
             self._fold_taken(slot, taken, failed=buffer is slot.failures)
             waiting = waiting - len(taken) if taken else 0
             if time.monotonic() - self._turn_began >= _TURN_SECONDS:
-                time.sleep(0)  # let the app's threads run
+                sleep(0)  # let the app's threads run
                 self._turn_began = time.monotonic()
 
     def _take_slice(self, slot: Slot, buffer: list[float]) -> list[float]:

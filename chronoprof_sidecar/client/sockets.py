@@ -3,7 +3,6 @@
 Owns name resolution and plain sockets (`tls` adds encryption). Must not know HTTP. All waiting is `patience`'s.
 """
 
-import _thread
 import errno
 import io
 import os
@@ -12,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from chronoprof_sidecar.client.native import make_lock, make_socket, resolve_host, start_thread
 from chronoprof_sidecar.client.patience import Patience
 
 if TYPE_CHECKING:
@@ -125,10 +125,10 @@ class _Lookup:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._addresses: list[Address] = []
-        self._running = _thread.allocate_lock()
+        self._running = make_lock()
         self._running.acquire()
         try:
-            _thread.start_new_thread(self._run, ())
+            start_thread(self._run, ())
         except RuntimeError:  # where no thread can start, the caller waits as long as the system does
             self._run()
 
@@ -140,7 +140,7 @@ class _Lookup:
 
     def _run(self) -> None:
         try:
-            found = socket.getaddrinfo(*self._target, type=socket.SOCK_STREAM)
+            found = resolve_host(*self._target, type=socket.SOCK_STREAM)
             self._addresses = [(family, address) for family, _, _, _, address in found]
         except OSError:
             self._addresses = []
@@ -156,7 +156,7 @@ def open_socket(addresses: list[Address], patience: Patience) -> socket.socket:
     """
     failure: OSError | None = None
     for family, address in addresses:
-        opened = socket.socket(family, socket.SOCK_STREAM)
+        opened = make_socket(family, socket.SOCK_STREAM)
         try:
             opened.setblocking(False)
             _connect(opened, address, patience)

@@ -2,18 +2,17 @@
 
 Owns the thread and its wake-ups. Must not know how folding or sending works, nor what starts it again after its end.
 
-The thread is started through `_thread` and woken through bare locks: the classes of `threading` hold locks in Python
+The thread is started without `threading` and woken through bare locks: the classes of `threading` hold locks in Python
 code, and a signal handler or a destructor that starts or wakes this thread may have interrupted their holder.
 """
 
-import _thread
 import contextlib
 import logging
 import time
 from collections.abc import Callable
-from threading import Lock
 from typing import Final
 
+from chronoprof_sidecar.client.native import get_thread_id, make_lock, start_thread
 from chronoprof_sidecar.client.patience import TICK_SECONDS
 from chronoprof_sidecar.client.pipeline import Pipeline
 
@@ -30,7 +29,7 @@ class _Bell:
     __slots__ = ("_lock",)
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = make_lock()
         self._lock.acquire()
 
     def ring(self) -> None:
@@ -70,7 +69,7 @@ class Worker:
         self._on_end = on_end
         self._bell = _Bell()
         self._ended = _Bell()
-        self._starting = Lock()
+        self._starting = make_lock()
         self._waiters: list[_Waiter] = []
         self._fold_all_at = 0.0
         self._closing_until: float | None = None
@@ -90,7 +89,7 @@ class Worker:
                 self._closing_until = None
                 self._ended = _Bell()
                 self._alive = True
-                _thread.start_new_thread(self._run, ())
+                start_thread(self._run, ())
         except (RuntimeError, MemoryError):
             self._alive = False
         finally:
@@ -99,7 +98,7 @@ class Worker:
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything recorded so far is settled; say whether it is, and nothing was lost meanwhile."""
-        if self._thread_id == _thread.get_ident():
+        if self._thread_id == get_thread_id():
             return False  # a log handler or a destructor in the flush thread itself: waiting would be for ever
         waiter = self._enlist()
         if waiter.done.wait(timeout):
@@ -109,7 +108,7 @@ class Worker:
 
     def close(self, timeout: float) -> bool:
         """Send everything and a farewell, and end the thread; say whether all was settled in time."""
-        if self._thread_id == _thread.get_ident():
+        if self._thread_id == get_thread_id():
             return False
         deadline = time.monotonic() + timeout
         waiter = _Waiter(self._pipeline.lost)
@@ -131,7 +130,7 @@ class Worker:
     # --- in the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._thread_id = _thread.get_ident()
+        self._thread_id = get_thread_id()
         try:
             self._on_start()
             while True:
