@@ -105,6 +105,30 @@ class Sidecar:
         rows: dict[str, Any] = answer["data"]
         return rows
 
+    def calls(self) -> dict[str, int]:
+        """Return calls per function name."""
+        return {name: row["calls"] for name, row in self.data().items()}
+
+    def senders(self) -> list[dict[str, Any]]:
+        """Return what `GET senders` knows of each sender."""
+        status, answer = self.request("GET", "/api/v1/profiling/senders")
+        assert status == 200, answer
+        senders: list[dict[str, Any]] = answer["senders"]
+        return senders
+
+    def app_environ(self, **environ: str) -> dict[str, str]:
+        """Return the environment of an app that ships to this sidecar."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHRONOPROF_")}
+        return {
+            **inherited,
+            "ENABLE_PROFILING": "true",
+            "CHRONOPROF_URL": self.url,
+            "CHRONOPROF_API_KEY": INGEST_KEY,
+            "CHRONOPROF_SERVICE": "shop",
+            "CHRONOPROF_FLUSH_INTERVAL": "0.2",
+            **environ,
+        }
+
     def _wait_for_port(self, seen: int) -> int:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < deadline:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.gunicorn import Gunicorn, Load
+from tests.process.app_server import Load
+from tests.process.gunicorn import Gunicorn
 from tests.process.sidecar import Sidecar, wait_until
 
 ENDPOINT = "GET /items/<int:item>"
@@ -22,11 +23,6 @@ def app(sidecar: Sidecar, tmp_path: Path) -> Iterator[Gunicorn]:
     running.close()
 
 
-def calls_of(sidecar: Sidecar) -> dict[str, int]:
-    """Return calls per function name."""
-    return {name: row["calls"] for name, row in sidecar.data().items()}
-
-
 def test_every_request_is_counted_once_while_workers_churn(sidecar: Sidecar, app: Gunicorn) -> None:
     """After many workers have come and gone, `calls` is the number of requests that were made."""
     load = Load(app, threads=4)
@@ -34,10 +30,9 @@ def test_every_request_is_counted_once_while_workers_churn(sidecar: Sidecar, app
     answered = load.stop()
     app.stop()
     assert load.statuses == {200}
-    assert calls_of(sidecar) == {ENDPOINT: answered, "tests.process.flask_app.look_up": answered}
+    assert sidecar.calls() == {ENDPOINT: answered, "tests.process.flask_app.look_up": answered}
     assert len(re.findall(r"Booting worker", app.log())) > 6
-    _, senders = sidecar.request("GET", "/api/v1/profiling/senders")
-    assert {sender["final"] for sender in senders["senders"]} == {True}
+    assert {sender["final"] for sender in sidecar.senders()} == {True}
 
 
 def test_an_outage_of_the_sidecar_loses_and_doubles_nothing(sidecar: Sidecar, tmp_path: Path) -> None:
@@ -56,6 +51,6 @@ def test_an_outage_of_the_sidecar_loses_and_doubles_nothing(sidecar: Sidecar, tm
     finally:
         app.close()
     assert load.statuses == {200}
-    assert calls_of(sidecar) == {ENDPOINT: answered, "tests.process.flask_app.look_up": answered}
+    assert sidecar.calls() == {ENDPOINT: answered, "tests.process.flask_app.look_up": answered}
     _, answer = sidecar.request("GET", "/api/v1/profiling/data")
     assert answer["meta"]["complete"] is True
