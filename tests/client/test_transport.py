@@ -21,8 +21,10 @@ BODY = b'{"client":{"id":"a","seq":1},"functions":{}}'
 def transport_to(url: str) -> Iterator[Transport]:
     settings = read_settings({}, Overrides(url=url, api_key=KEY))
     transport = Transport(settings.endpoint)
-    yield transport
-    transport.close()
+    try:
+        yield transport
+    finally:
+        transport.close()
 
 
 def post(
@@ -45,10 +47,12 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
 
 
 def read_request(connection: socket.socket) -> bytes:
