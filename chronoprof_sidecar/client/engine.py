@@ -4,6 +4,7 @@ Owns the answers to "nobody looks after this buffer": start the thread, or do it
 decorators, timers or settings' origins.
 """
 
+import os
 import random
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, Final
 from chronoprof_sidecar.client import lifecycle
 from chronoprof_sidecar.client.buffers import Registry, Slot
 from chronoprof_sidecar.client.instrument import instrument
+from chronoprof_sidecar.client.native import make_lock
 from chronoprof_sidecar.client.pipeline import HELP_FROM, SLICE, Pipeline
 from chronoprof_sidecar.client.settings import ClientSettings
 from chronoprof_sidecar.client.stats import Stats
@@ -49,13 +51,17 @@ class Engine:
         )
         self._start_not_before = 0.0
         self._watches_exit = False
+        self._beginning = make_lock()
         self.threadless = False
         """Whether no thread can run here, so that the app's own calls must do its work."""
+        self._pid = os.getpid()
 
     # --- without a thread -------------------------------------------------------------------------------------------
 
     def _rouse(self, slot: Slot) -> None:
         """Answer a sample that met a starter; called from anywhere an app may record, signal handlers included."""
+        if not self._is_at_home():
+            return
         worker = self._worker
         waiting = len(slot.successes) + len(slot.failures)
         if worker.is_alive():
@@ -65,6 +71,9 @@ class Engine:
             slot.attend()
             if not worker.is_alive():  # it ended in between, and may have armed this slot before we disarmed it
                 slot.arm(self._rouse)
+        elif lifecycle.forks_unseen():
+            self._pipeline.notices.left_behind()
+            self._pipeline.fold_slice(slot)  # a child takes all that it finds in a buffer for its own
         elif not self._start() and waiting >= SLICE:
             self._pipeline.fold_slice(slot)
 
@@ -100,12 +109,14 @@ class Engine:
 
     def flush(self, timeout: float) -> bool:
         """Send everything recorded so far; say whether all of it was acknowledged in time."""
+        self._is_at_home()
         if self._worker.is_alive():
             return self._worker.flush(timeout)
         return self._pipeline.drain(timeout)
 
     def close(self, timeout: float) -> bool:
         """Send everything and say farewell; the thread ends, and the next sample starts it again."""
+        self._is_at_home()
         if self._worker.is_alive():
             return self._worker.close(timeout)
         drained = self._pipeline.drain(timeout, final=True)
@@ -114,12 +125,33 @@ class Engine:
 
     def stats(self) -> Stats:
         """Return the law's figures."""
+        self._is_at_home()
         return self._pipeline.stats()
 
     def after_fork(self) -> None:
         """Begin anew in a forked child: nothing of the parent's is ours to send, to close or to wait for."""
-        self._pipeline.abandon()
         self.registry.forget_samples()
+        self._begin_anew()
+
+    def _is_at_home(self) -> bool:
+        """Say whether all this belongs to this process; see to it after a fork that passed Python's hooks by.
+
+        False only while another thread sees to it. The buffers hold what this process recorded since the fork.
+        """
+        if self._pid == os.getpid():
+            return True
+        beginning = self._beginning
+        if not beginning.acquire(blocking=False):
+            return False
+        try:
+            if self._pid != os.getpid():
+                self._begin_anew()
+        finally:
+            beginning.release()
+        return True
+
+    def _begin_anew(self) -> None:
+        self._pipeline.abandon()
         self.registry.arm()
         self.random.seed()
         self._begin()

@@ -50,14 +50,23 @@ def close_with_multiprocessing(engine: Closable) -> None:
 def threads_can_run() -> bool:
     """Say whether a background thread would get the interpreter.
 
-    uWSGI keeps it to itself between requests unless it is told otherwise: a thread starts there, and never runs.
+    uWSGI before 2.0.27 keeps it to itself between requests unless it is told otherwise: a thread starts there, and
+    never runs.
     """
     uwsgi = sys.modules.get("uwsgi")
-    options = getattr(uwsgi, "opt", None)
-    if not isinstance(options, dict):
-        return True
-    given = {key.decode() if isinstance(key, bytes) else key for key in options}
-    return bool(given & {"enable-threads", "threads"})
+    return uwsgi is None or bool(getattr(uwsgi, "has_threads", False))
+
+
+def forks_unseen() -> bool:
+    """Say whether this is uWSGI's master, or the process that loads the app in its place.
+
+    It forks the workers in C, past Python's hooks, and a thread that holds the interpreter at that moment would hold it
+    for ever in the worker.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is None or not hasattr(uwsgi, "masterpid"):
+        return False
+    return not uwsgi.worker_id() and uwsgi.masterpid() in (0, os.getpid())
 
 
 def _close(reference: "weakref.ref[Closable]") -> None:

@@ -67,6 +67,13 @@ class Notices:
                 "(uWSGI: set enable-threads)"
             )
 
+    def left_behind(self) -> None:
+        """Say that this process only loads the app, and forks."""
+        if self._is_time_for("left behind"):
+            logger.warning(
+                "calls timed while uWSGI's master loads the app are not sent; with lazy-apps each worker loads it"
+            )
+
     def _changed(self, state: str) -> bool:
         changed = self._state != state
         self._state = state

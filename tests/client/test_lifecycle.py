@@ -250,7 +250,7 @@ def test_without_threads_requests_do_the_sending(sidecar: ScriptedSidecar, tmp_p
     said = run(
         """
         import sys, threading, types
-        sys.modules["uwsgi"] = types.SimpleNamespace(opt={b"master": True})
+        sys.modules["uwsgi"] = types.SimpleNamespace(has_threads=0)
         from chronoprof_sidecar.client import profiler
 
         @profiler.timed("work")
@@ -280,11 +280,11 @@ def test_without_threads_requests_do_the_sending(sidecar: ScriptedSidecar, tmp_p
 
 
 def test_uwsgi_with_threads_uses_them(sidecar: ScriptedSidecar, tmp_path: Path) -> None:
-    """uWSGI with `enable-threads` gets the flush thread like any other host."""
+    """uWSGI with threads gets the flush thread like any other host."""
     said = run(
         """
         import sys, types
-        sys.modules["uwsgi"] = types.SimpleNamespace(opt={"enable-threads": b"true"})
+        sys.modules["uwsgi"] = types.SimpleNamespace(has_threads=1)
         from chronoprof_sidecar.client import profiler
         profiler.record("a", 0.1)
         print(profiler._state().engine.threadless)

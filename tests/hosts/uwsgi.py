@@ -1,0 +1,23 @@
+"""A real uWSGI for tests, as the wheels of `pyuwsgi` ship it."""
+
+import sys
+from pathlib import Path
+
+from tests.process.app_server import AppServer
+from tests.process.gunicorn import FLASK_APP
+from tests.process.sidecar import Sidecar
+
+COMMON = ["--need-app", "--die-on-term", "--disable-logging"]
+
+
+class Uwsgi(AppServer):
+    """`uwsgi --module APP` on a free port, instrumented for a sidecar."""
+
+    def __init__(
+        self, sidecar: Sidecar, directory: Path, *arguments: str, app: str = FLASK_APP, **environ: str
+    ) -> None:
+        def command(port: int) -> list[str]:
+            uwsgi = [sys.executable, "-c", "from pyuwsgi import run; run()"]
+            return [*uwsgi, f"--http-socket=127.0.0.1:{port}", f"--module={app}", *COMMON, *arguments]
+
+        super().__init__(sidecar, directory, command, **environ)
