@@ -10,6 +10,10 @@ from tests.process.app_server import ROOT
 from tests.process.sidecar import DEADLINE_SECONDS, Sidecar
 
 
+# Python 3.12 and later warn of every fork of a process that has threads, which is what some tests are about.
+WARNINGS = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
+
+
 class Script:
     """A Python file that ships to a sidecar; its warnings are errors."""
 
@@ -29,7 +33,7 @@ class Script:
         file = self._directory / "script.py"
         file.write_text(textwrap.dedent(text))
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", str(file)],
+            [sys.executable, *WARNINGS, str(file)],
             env=self._sidecar.app_environ(PYTHONPATH=str(ROOT), **environ),
             cwd=self._directory,
             stdout=subprocess.PIPE,

@@ -10,6 +10,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,15 @@ class Sidecar:
         """Make sure that nothing is left running."""
         if self._process is not None and self._process.poll() is None:
             self.kill()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Freeze it: the system goes on accepting connections and bytes for it, but nothing is answered."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def log(self) -> str:
         """Return all that it logged."""
