@@ -9,7 +9,6 @@ from pathlib import Path
 from tests.process.app_server import ROOT
 from tests.process.sidecar import DEADLINE_SECONDS, Sidecar
 
-
 # Python 3.12 and later warn of every fork of a process that has threads, which is what some tests are about.
 WARNINGS = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
 
