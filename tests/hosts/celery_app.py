@@ -12,7 +12,12 @@ def make_app(directory: str) -> Celery:
     """Return an app whose messages are files."""
     app = Celery("shop", broker="filesystem://", set_as_current=False)
     app.conf.update(
-        broker_transport_options={"data_folder_in": directory, "data_folder_out": directory, "polling_interval": 0.05},
+        broker_transport_options={
+            "data_folder_in": directory,
+            "data_folder_out": directory,
+            "control_folder": f"{directory}/control",
+            "polling_interval": 0.05,
+        },
         broker_connection_retry_on_startup=True,
         task_ignore_result=True,
         worker_enable_remote_control=False,

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,7 @@ class Load:
         self._stop = threading.Event()
         self._answered = [0] * threads
         self.statuses: set[int] = set()
+        self.durations_seconds: list[float] = []
         self._threads = [threading.Thread(target=self._run, args=(index,), daemon=True) for index in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -97,5 +99,7 @@ class Load:
 
     def _run(self, index: int) -> None:
         while not self._stop.is_set():
+            began = time.monotonic()
             self.statuses.add(self._app.get(f"/items/{index}"))
+            self.durations_seconds.append(time.monotonic() - began)
             self._answered[index] += 1
