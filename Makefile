@@ -54,6 +54,10 @@ test-system: $(VENV)/.ready-dev ## the tests that need Debian's packages; instal
 	     $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $(DEBIAN_PACKAGES); }
 	$(BIN)/python -m pytest -m system $(ARGS)
 
+.PHONY: test-hosts
+test-hosts: $(VENV)/.ready-dev ## tests/hosts at full volume: a thousand forks, a sidecar frozen for half a minute
+	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/hosts $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.ready-dev ## lint, format and types
 	$(BIN)/ruff check
