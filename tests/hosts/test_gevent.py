@@ -1,7 +1,12 @@
 """gevent, whose patch may come before the shim is imported or after it was used."""
 
-import pytest
+import ssl
+from pathlib import Path
 
+import pytest
+import trustme
+
+from tests.client.scripted import KEY, ScriptedSidecar, serve
 from tests.hosts.script import Script
 from tests.process.sidecar import Sidecar
 
@@ -53,3 +58,19 @@ with profiler.timer("busy"):
 """
     script.run(ORDERS[order] + busy)
     assert {"early": 1, "busy": 1} == sidecar.calls()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_gevent_and_tls(script: Script, tmp_path: Path, order: str) -> None:
+    """gevent's patch of `ssl`, too, may come at any time."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    with serve(ScriptedSidecar(), tls=context) as scripted:
+        script.run(
+            ORDERS[order] + WORK,
+            CHRONOPROF_URL=scripted.url,
+            CHRONOPROF_API_KEY=KEY,
+            SSL_CERT_FILE=str(tmp_path / "authority.pem"),
+        )
+        assert {"early": 1, "work": 2000} == scripted.calls
