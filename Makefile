@@ -71,6 +71,11 @@ bench: $(VENV)/.ready-dev ## every benchmark there is (NAME=bench_… for one)
 	    echo "== $$name"; $(BIN)/python -m "benchmarks.$$name" $(ARGS) || exit 1; \
 	done
 
+.PHONY: bench-client
+bench-client: $(VENV)/.ready-bench ## what the shim costs an app, beside its peers from PyPI (ARGS=--quick for a glance)
+	$(BIN)/python -m benchmarks.bench_client $(ARGS)
+	$(BIN)/python -m benchmarks.bench_client_end_to_end $(ARGS)
+
 .PHONY: build
 build: $(VENV)/.ready-dev ## wheel and source distribution in dist/, checked
 	rm -rf dist
@@ -81,6 +86,7 @@ build: $(VENV)/.ready-dev ## wheel and source distribution in dist/, checked
 lock: $(VENV)/.ready-dev ## write requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newer releases)
 	$(LOCK) --group build -o requirements/build.txt
 	$(LOCK) --extra dev -c requirements/build.txt -o requirements/dev.txt pyproject.toml
+	$(LOCK) --extra bench -c requirements/build.txt -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
 	$(LOCK) --extra server --extra speed -c requirements/dev.txt -o requirements/server.txt pyproject.toml
 	$(LOCK) --extra demo --extra speed -c requirements/dev.txt -o requirements/demo.txt pyproject.toml
 
