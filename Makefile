@@ -47,16 +47,20 @@ test: $(VENV)/.ready-dev ## the tests that need neither root nor Debian, with br
 	$(BIN)/python -m pytest -m 'not system' --cov --cov-report=term $(ARGS)
 
 .PHONY: test-system
-test-system: $(VENV)/.ready-dev ## the tests that need Debian's packages; installs them (with sudo unless root)
-	@dpkg --status $(DEBIAN_PACKAGES) >/dev/null 2>&1 \
-	|| { command -v apt-get >/dev/null || { echo 'make test-system needs Debian or a relative of it' >&2; exit 1; }; \
-	     $(AS_ROOT) apt-get update --quiet && \
-	     $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $(DEBIAN_PACKAGES); }
+test-system: $(VENV)/.ready-dev debian ## the tests that need Debian's packages; installs them (with sudo unless root)
 	$(BIN)/python -m pytest -m system $(ARGS)
 
 .PHONY: test-hosts
 test-hosts: $(VENV)/.ready-dev ## tests/hosts at full volume: a thousand forks, a sidecar frozen for half a minute
 	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/hosts $(ARGS)
+
+.PHONY: faults
+faults: $(VENV)/.ready-dev debian ## prove that nothing is lost or doubled: kill -9, full disks, damaged files, lost answers
+	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/faults $(ARGS)
+
+.PHONY: attacks
+attacks: $(VENV)/.ready-dev debian ## prove that no one gets in: fuzzed requests, smuggling, slow clients, stolen paths
+	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/attacks $(ARGS)
 
 .PHONY: check
 check: $(VENV)/.ready-dev ## lint, format and types
@@ -100,6 +104,13 @@ clean: ## remove .venv, caches and build products; keys, data and saves stay
 	find chronoprof_sidecar tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
+
+.PHONY: debian
+debian:
+	@dpkg --status $(DEBIAN_PACKAGES) >/dev/null 2>&1 \
+	|| { command -v apt-get >/dev/null || { echo 'this needs Debian or a relative of it' >&2; exit 1; }; \
+	     $(AS_ROOT) apt-get update --quiet && \
+	     $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $(DEBIAN_PACKAGES); }
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

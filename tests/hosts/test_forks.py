@@ -2,9 +2,11 @@
 
 import pytest
 
-from tests.hosts.scale import FORKS
 from tests.hosts.script import Script
 from tests.process.sidecar import Sidecar, wait_until
+from tests.scale import scaled
+
+FORKS = scaled(200, full=1000)
 
 GEVENT = """
 import warnings

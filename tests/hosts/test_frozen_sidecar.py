@@ -9,12 +9,13 @@ import pytest
 
 from tests.hosts import starlette_app, test_wsgi_servers
 from tests.hosts.counting import assert_counted
-from tests.hosts.scale import FROZEN_SECONDS
 from tests.hosts.uvicorn import Uvicorn
 from tests.process.app_server import AppServer, Load
 from tests.process.gunicorn import Gunicorn
 from tests.process.sidecar import Sidecar, wait_until
+from tests.scale import scaled
 
+FROZEN_SECONDS = float(scaled(4, full=30))
 A_WAIT_SECONDS = 2.0
 """Less than a request would take that waits for the sidecar, and far more than any other does on a busy machine."""
 END_SECONDS = 8.0
