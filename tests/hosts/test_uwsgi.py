@@ -1,5 +1,7 @@
 """uWSGI, which forks its workers in C and past Python's own hooks, unless it is told otherwise."""
 
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from tests.hosts.counting import assert_counted, load, wait_until_counted
 from tests.hosts.uwsgi import Uwsgi
+from tests.process.app_server import ROOT
 from tests.process.sidecar import Sidecar, wait_until
 
 pytest.importorskip("pyuwsgi", reason="uWSGI has no wheel for this Python")
@@ -16,6 +19,17 @@ FUNCTION = "tests.process.flask_app.look_up"
 LEFT_BEHIND = "calls timed while uWSGI's master loads the app are not sent"
 
 MASTER = ["--master", "--processes=2"]
+THREADLESS = "no background thread can run in this process"
+
+
+@pytest.fixture(scope="module")
+def threadless_uwsgi(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a uWSGI lies that keeps the interpreter to itself between requests."""
+    directory = tmp_path_factory.mktemp("uwsgi")
+    lock = ROOT / "requirements" / "uwsgi-threadless.txt"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    subprocess.run([*pip, "--target", str(directory), "--requirement", str(lock)], check=True, timeout=100)
+    return directory
 
 
 @pytest.mark.parametrize(
@@ -77,3 +91,14 @@ def test_calls_while_uwsgi_loads_the_app(
         app.stop()
     assert_counted(sidecar, calls, app, senders_at_most=2)
     assert (LEFT_BEHIND in app.log()) == (not early_calls)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="a uWSGI without threads has no wheel for this Python")
+@pytest.mark.parametrize("arguments", [[], MASTER, [*MASTER, "--lazy-apps"]], ids=["alone", "master", "lazy-apps"])
+def test_uwsgi_without_threads(sidecar: Sidecar, tmp_path: Path, threadless_uwsgi: Path, arguments: list[str]) -> None:
+    """Where no thread can run, the requests themselves send, the exit sends the rest, and it is said."""
+    with closing(Uwsgi(sidecar, tmp_path, *arguments, PYTHONPATH=str(threadless_uwsgi))) as app:
+        answered = load(app)
+        app.stop()
+    assert_counted(sidecar, {ENDPOINT: answered, FUNCTION: answered}, app, senders_at_most=2)
+    assert THREADLESS in app.log()
