@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
-from benchmarks.client_variants import FLOOR, GENERIC, GENERIC_ASYNC, VARIANTS
+from benchmarks.client_variants import BLOCK, FLOOR, GENERIC, GENERIC_ASYNC, VARIANTS
 from benchmarks.machine import describe_machine
 from benchmarks.surroundings import surroundings
 
@@ -43,6 +43,12 @@ class Case(NamedTuple):
 
 
 Figures = dict[Case, list[float]]
+
+COMPARISONS: Final = (
+    ("`timed` against the floor", Case("timed"), Case(FLOOR)),
+    ("`timer` against a context manager that records nothing", Case("timer"), Case(BLOCK)),
+    (f"`timed`, {THREADS} threads against one", Case("timed", THREADS), Case("timed")),
+)
 
 
 def select_cases(names: Sequence[str] | None) -> list[Case]:
@@ -73,11 +79,9 @@ def print_table(figures: Figures) -> None:
         ratio = f"{medians[case] / medians[base]:6.2f}" if base in medians else "      "
         threads = f", {case.threads} threads" if case.threads > 1 else ""
         print(f"{case.title + threads:62} {ratio} {medians[case]:8.0f} {min(values):8.0f} {max(values):8.0f}")
-    timed, floor = medians.get(Case("timed")), medians.get(Case(FLOOR))
-    if timed and floor:
-        print(f"{'`timed` against the floor':62} {timed / floor:6.2f}")
-    if timed and (threaded := medians.get(Case("timed", THREADS))):
-        print(f"{f'`timed`, {THREADS} threads against one':62} {threaded / timed:6.2f}")
+    for title, ours, base in COMPARISONS:
+        if ours in medians and base in medians:
+            print(f"{title:62} {medians[ours] / medians[base]:6.2f}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -54,6 +54,7 @@ class Profiler:
         self._slots: dict[str, Slot] = {}
         self._timers: dict[str, type[Timer]] = {}
         self._timers_by_slot: dict[Slot, type[Timer]] = {}
+        self._engine: Engine | None = None
 
     def configure(self, **overrides: "Unpack[Overrides]") -> None:
         """Set what the environment would; must precede the first use.
@@ -68,7 +69,7 @@ class Profiler:
     @property
     def enabled(self) -> bool:
         """Whether anything is timed. The first look reads and freezes the settings."""
-        return self._state().engine is not None
+        return self._engine is not None or self._state().engine is not None
 
     # --- timing -----------------------------------------------------------------------------------------------------
 
@@ -153,7 +154,7 @@ class Profiler:
 
     def request_done(self) -> None:
         """Let the profiler work for a moment where no thread can; middlewares call this after each request."""
-        engine = self._state().engine
+        engine = self._engine
         if engine is not None and engine.threadless:
             engine.request_done()
 
@@ -176,6 +177,7 @@ class Profiler:
                 logger.warning("profiling stays off: %s", made.config_error)
             if made.engine is not None:
                 made.engine.watch()
+        self._engine = state.engine
         if state.engine is not None:
             self._slots = state.engine.registry.by_spelling
         return state
