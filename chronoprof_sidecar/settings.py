@@ -22,7 +22,7 @@ CLIENT_NAMES: Final = frozenset(
     PREFIX + name
     for name in (
         "URL", "API_KEY", "API_KEY_FILE", "SERVICE", "VERSION", "FLUSH_INTERVAL", "SAMPLE_EVERY", "EXCLUDE",
-        "INSTRUMENT",
+        "INSTRUMENT", "MIDDLEWARE",
     )
 )  # fmt: skip
 """Names that the shim and the commands read; known here, so that one file or environment may hold all."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from chronoprof_sidecar.client.buffers import Registry, Slot, Void
 from chronoprof_sidecar.client.running import Meter
 from chronoprof_sidecar.client.timing import Timing
-from chronoprof_sidecar.client.wrappers import Kind, build_wrapper
+from chronoprof_sidecar.client.wrappers import FILENAME, Kind, build_wrapper
 
 RUNNING_SUFFIX: Final = " [running]"
 _CONSTANTS: Final = {
@@ -71,12 +71,22 @@ def kind_of(target: Callable[..., Any]) -> Kind:
     return Kind.PLAIN
 
 
+def is_timed(target: Callable[..., Any]) -> bool:
+    """Say whether calls of the target are timed already, under whatever name, by itself or by what it wraps."""
+    return _is_wrapper(inspect.unwrap(target, stop=_is_wrapper))
+
+
 def default_name(target: Callable[..., Any]) -> str:
     """Return `module.qualname` of a function, of what a partial calls, or of a callable object's class."""
     while not hasattr(target, "__qualname__") and hasattr(target, "func"):
         target = target.func
     named = target if hasattr(target, "__qualname__") else type(target)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def _is_wrapper(target: object) -> bool:
+    code = getattr(target, "__code__", None)
+    return code is not None and getattr(code, "co_filename", None) == FILENAME
 
 
 def _is_timed_into(target: Callable[..., Any], slot: Slot) -> bool:
