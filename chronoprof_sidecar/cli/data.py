@@ -68,10 +68,11 @@ def _describe(meta: Mapping[str, Any], shown: int) -> str:
     functions = format_count(meta.get("functions"))
     of_all = f"{shown} of {functions}" if functions != str(shown) else functions
     window = f"generation {format_count(meta.get('generation'))}, since {format_text(meta.get('window_start'))}"
-    return f"Functions: {of_all}; {window}\n{_describe_losses(meta)}"
+    return f"Functions: {of_all}; {window}\n{describe_losses(meta)}"
 
 
-def _describe_losses(meta: Mapping[str, Any]) -> str:
+def describe_losses(meta: Mapping[str, Any]) -> str:
+    """Return whether the figures that `meta` belongs to are complete, and if not, what is missing."""
     lost = [f"{meta[name]} {name.replace('_', ' ')}" for name in LOSSES if is_number(meta.get(name)) and meta[name]]
     if meta.get("complete") is True:
         text = "Complete: nothing was lost"
