@@ -57,14 +57,15 @@ class ImportWatch(MetaPathFinder):
         return None
 
     def _watch(self, loader: Loader) -> None:
+        execution = getattr(loader, "exec_module", None)
         # Built-in and frozen modules have a class for a loader, one for all of them, and no Python functions to time.
         # Some loaders, such as those of zip files, load many modules: they are watched once.
-        if isinstance(loader, type) or isinstance(getattr(loader, "exec_module", None), _WatchedExecution):
+        if isinstance(loader, type) or (isinstance(execution, _WatchedExecution) and execution.ran == self._ran):
             return
         # A loader of the old kind, or one that takes no attributes, cannot be watched; its module counts as not seen.
-        if hasattr(loader, "exec_module") and hasattr(loader, "__dict__"):
-            execution = _WatchedExecution(loader.exec_module, self._wants, self._ran)
-            loader.exec_module = execution  # type: ignore[method-assign]
+        if execution is not None and hasattr(loader, "__dict__"):
+            watched = _WatchedExecution(execution, self._wants, self._ran)
+            loader.exec_module = watched  # type: ignore[method-assign]
 
 
 class _WatchedExecution:
@@ -75,9 +76,9 @@ class _WatchedExecution:
     ) -> None:
         self._exec_module = exec_module
         self._wants = wants
-        self._ran = ran
+        self.ran = ran
 
     def __call__(self, module: ModuleType) -> None:
         self._exec_module(module)
         if self._wants(module.__name__):
-            self._ran(module)
+            self.ran(module)

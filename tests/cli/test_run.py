@@ -154,6 +154,13 @@ def test_the_directory_on_pythonpath_is_all_that_it_takes(shop: Shop) -> None:
     assert ["pay"] == json.loads(ran.out)
 
 
+def test_a_process_instruments_itself_once(shop: Shop) -> None:
+    """Whatever else runs the start again, such as the `sitecustomize` of another tool that looks for a hidden one."""
+    code = "import sys; from chronoprof_sidecar.client import autostart; autostart.start(); print(sys.meta_path)"
+
+    assert 1 == shop.python(f"{IMPORT}; {code}", "--instrument=shop.services:pay").out.count(".ImportWatch ")
+
+
 def test_profiling_stays_off_where_it_is_switched_off(shop: Shop) -> None:
     """Nothing is timed, nothing said, and of chronoprof nothing but the start of it is imported."""
     code = "import sys; print([name for name in sys.modules if name.endswith(('.engine', '.imports'))])"

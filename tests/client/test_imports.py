@@ -189,6 +189,15 @@ def test_hooks_of_other_tools_work_beside_it(place: Path, watch: Watch, place_of
     assert f"{PACKAGE}.module" in other.asked
 
 
+def test_two_watches_hear_of_the_same_module(place: Path, watch: Watch) -> None:
+    """Neither asks the other for ever, and neither hides the module from the other."""
+    first, second = watch(f"{PACKAGE}.module"), watch(f"{PACKAGE}.module")
+
+    importlib.import_module(f"{PACKAGE}.module")
+
+    assert [[f"{PACKAGE}.module"]] * 2 == [first, second]
+
+
 def test_threads_that_import_the_same_module_get_the_watched_one(place: Path, watch: Watch) -> None:
     """Of several threads none sees the module before it was heard of."""
     seen = watch(f"{PACKAGE}.module")

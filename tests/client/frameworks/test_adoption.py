@@ -14,6 +14,7 @@ from chronoprof_sidecar import client
 from chronoprof_sidecar.client import aiohttp, asgi, wsgi
 from chronoprof_sidecar.client import flask as flask_middleware
 from chronoprof_sidecar.client.adoption import AdoptionError, adopt
+from chronoprof_sidecar.client.django import ProfilingMiddleware as DjangoMiddleware
 from chronoprof_sidecar.client.patterns import parse_app_path
 from tests.client.frameworks.recording import Recorder, Sample, call_asgi, call_wsgi
 
@@ -272,6 +273,19 @@ def middlewares_of(app: Any) -> list[Any]:
     return [getattr(app, name, None) for name in ("wsgi_app", "asgi_app")] + [
         list(getattr(app, name, ())) for name in ("user_middleware", "middlewares")
     ]
+
+
+@pytest.mark.parametrize(
+    ("listed", "added"), [([], True), ([f"{DjangoMiddleware.__module__}.ProfilingMiddleware"], False)]
+)
+def test_django_lends_its_routes_once(listed: list[str], added: bool) -> None:
+    """A site whose settings list the middleware has it in its chain, and needs no second one around that."""
+    with override_settings(MIDDLEWARE=listed):
+        app, _ = adopted(adopted(make_django_wsgi())[0])
+
+    chain = app.app._middleware_chain
+    assert added == isinstance(chain, DjangoMiddleware)
+    assert not (added and isinstance(chain._get_response, DjangoMiddleware))
 
 
 # --- factories ------------------------------------------------------------------------------------------------------
