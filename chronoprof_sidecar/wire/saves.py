@@ -6,6 +6,7 @@ Owns both formats. A JSON save has, besides what loading needs, a top-level `dat
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
@@ -26,7 +27,9 @@ from chronoprof_sidecar.wire.times import format_time
 SAVE_SCHEMA_VERSION: Final = 1
 _MAX_EXACT: Final = 2**53
 """The largest integer up to which every JSON reader is exact; larger ones are written as decimal strings."""
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+# A cell may begin at any of these separators: which of them ends one is for a spreadsheet's locale to say. Formulas
+# begin with = + - @ and, in Japanese, with the full-width forms; the apostrophe is here to make the escape reversible.
+_FORMULA: Final = re.compile(r"(?:^|(?<=[,;|\t\r\n]))(?=\s*['=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 Integer = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(pattern="^[0-9]{1,40}$")]
 Count = Annotated[int, Meta(ge=1)] | Annotated[str, Meta(pattern="^[1-9][0-9]{0,39}$")]
@@ -101,12 +104,22 @@ def render_json_save(snapshot: Snapshot) -> Iterator[bytes]:
 def render_csv_save(snapshot: Snapshot) -> Iterator[bytes]:
     """Yield a CSV export of a whole window: a header, then a row per (function name, service, version).
 
-    A text that a spreadsheet would take for a formula is given a leading apostrophe (OWASP, "CSV Injection").
+    No spreadsheet takes a name or label, or a part of one, for a formula; see `escape_formulas`.
     """
     yield _csv_line(["function_name", "service", "version", *_CSV_COLUMNS])
     for key, row in snapshot.rows:
         report = report_row(row)
-        yield _csv_line([*map(_inert, key), *(report[column] for column in _CSV_COLUMNS)])
+        yield _csv_line([*map(escape_formulas, key), *(report[column] for column in _CSV_COLUMNS)])
+
+
+def escape_formulas(text: str) -> str:
+    """Return `text` with an apostrophe wherever a cell could begin with a formula (OWASP, "CSV Injection").
+
+    That is before `=`, `+`, `-`, `@`, one of their full-width forms or an apostrophe, or the space that precedes them,
+    at the beginning and behind each `,`, `;`, `|`, tab or line break. A program that takes those apostrophes away has
+    exactly the text that went in.
+    """
+    return _FORMULA.sub("'", text)
 
 
 def load_save(content: bytes) -> Snapshot:
@@ -186,7 +199,3 @@ def _csv_line(values: list[Any]) -> bytes:
     line = io.StringIO()
     csv.writer(line).writerow(values)
     return line.getvalue().encode()
-
-
-def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
