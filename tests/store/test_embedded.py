@@ -19,6 +19,7 @@ from chronoprof_sidecar.settings import Settings, load_settings
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded import checkpoint, open_store
 from chronoprof_sidecar.store.embedded.database import Database
+from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
 from chronoprof_sidecar.store.embedded.records import MINUTE, Slot, decode_statistics
 from chronoprof_sidecar.wire.batches import decode_batch
 from tests.store.bodies import make_batch
@@ -172,6 +173,31 @@ async def test_links_lead_nowhere(harness: StoreHarness, tmp_path: Path) -> None
         await store.save("link.json")
     assert outside.read_text() == "untouched"
     await harness.close()
+
+
+def test_a_directory_in_a_save_s_place_costs_nothing(tmp_path: Path) -> None:
+    """Found when the name is taken, the save is refused and leaves nothing behind."""
+    saves = SaveDirectory(tmp_path, SaveLimits(10, 2**30, 0))
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(UnavailableError, match="directory"):
+        saves.write("a.json", [b"{}"])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    saves.close()
+
+
+def test_a_rotated_window_is_kept_under_another_name(tmp_path: Path) -> None:
+    """The file of a window that is over survives a start that finds its name taken by a directory."""
+    saves = SaveDirectory(tmp_path, SaveLimits(10, 2**30, 0))
+    temporary = saves.write_temporary([b"{}"])
+    (tmp_path / "a.json").mkdir()
+    (tmp_path / ".save-0123456789abcdef.tmp").mkdir()
+    for _ in range(2):
+        saves.finish(temporary, "a.json")
+        saves.discard_leftovers()
+    (kept,) = saves.list()
+    assert kept.name.startswith("a-")
+    assert (tmp_path / kept.name).read_bytes() == b"{}"
+    saves.close()
 
 
 async def test_queue_is_bounded_in_bytes(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Every access goes through a descriptor of the directory and follows no link, so 
 the last moment leads elsewhere. Used from one thread only, so that checking for a name and taking it are one step.
 """
 
+import logging
 import os
 import re
 import stat
@@ -24,11 +25,14 @@ from chronoprof_sidecar.errors import (
     UnavailableError,
 )
 
+logger = logging.getLogger(__name__)
+
 LOADABLE: Final = ".json"
 EXPORT: Final = ".csv"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _TEMPORARY: Final = re.compile(r"\.save-[0-9a-f]{16}\.tmp")
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Somebody may have put a FIFO or a terminal there: neither is waited for, nor does it become ours.
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -118,8 +122,21 @@ class SaveDirectory:
         if not overwrite:
             raise FileExistsConflictError(f"{name} exists and is not overwritten")
 
+    def write(self, name: str, content: Iterable[bytes]) -> SaveInfo:
+        """Write, sync and publish a save, and return what it is.
+
+        Raises:
+            UnavailableError: it could not be written, or given its name; nothing of it stays.
+        """
+        temporary = self.write_temporary(content)
+        try:
+            return self.publish(temporary, name)
+        except OSError as error:  # since `refuse` looked, a directory took the name
+            self.discard(temporary)
+            raise _unwritable(error) from error
+
     def write_temporary(self, content: Iterable[bytes]) -> str:
-        """Write and sync a file that is no save yet, and return its name.
+        """Write and sync a file that is no save yet, and return its name, which nobody can foresee.
 
         Raises:
             UnavailableError: it could not be written; nothing of it stays.
@@ -127,13 +144,16 @@ class SaveDirectory:
         temporary = f".save-{token_hex(8)}.tmp"
         try:
             descriptor = os.open(temporary, _CREATE, 0o600, dir_fd=self._directory)
+        except OSError as error:
+            raise _unwritable(error) from error
+        try:
             with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor, not a path
                 file.writelines(content)
                 file.flush()
                 os.fsync(descriptor)
         except OSError as error:
             self.discard(temporary)
-            raise UnavailableError(f"the save could not be written: {error.strerror}", retry_after_seconds=5) from error
+            raise _unwritable(error) from error
         return temporary
 
     def publish(self, temporary: str, name: str) -> SaveInfo:
@@ -145,10 +165,21 @@ class SaveDirectory:
         return SaveInfo(name, status.st_size, status.st_mtime_ns)
 
     def finish(self, temporary: str, name: str) -> None:
-        """Finish a rename that may have happened before a crash."""
-        with suppress(FileNotFoundError):
-            os.rename(temporary, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-        os.fsync(self._directory)
+        """Finish a rename that may have happened before a crash.
+
+        The window is over and the file all that is left of it, so a name that something else took meanwhile must
+        neither cost the file nor stop every start: it gets another name then.
+        """
+        directory = self._directory
+        try:
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except FileNotFoundError:
+            pass
+        except IsADirectoryError:
+            other = f"{name.removesuffix(LOADABLE)[:100]}-{token_hex(8)}{LOADABLE}"
+            os.rename(temporary, other, src_dir_fd=directory, dst_dir_fd=directory)
+            logger.error("a directory took the name of the save %s, which is kept as %s", name, other)
+        os.fsync(directory)
 
     def discard(self, temporary: str) -> None:
         """Delete a temporary file if it is there."""
@@ -159,7 +190,8 @@ class SaveDirectory:
         """Delete temporary files that a crash left behind."""
         for name in self._names():
             if _TEMPORARY.fullmatch(name):
-                self.discard(name)
+                with suppress(IsADirectoryError):  # not ours, and in nobody's way
+                    self.discard(name)
 
     def _names(self) -> Sequence[str]:
         return os.listdir(self._directory)  # noqa: PTH208  pathlib cannot list a descriptor
@@ -188,3 +220,7 @@ class SaveDirectory:
         others = [info.name for info in self.list() if info.name != newest]
         for name in others[self._limits.keep_saves - 1 :]:
             self.discard(name)
+
+
+def _unwritable(error: OSError) -> UnavailableError:
+    return UnavailableError(f"the save could not be written: {error.strerror}", retry_after_seconds=5)

@@ -161,4 +161,4 @@ def _write_save(saves: SaveDirectory, snapshot: Snapshot, name: str, overwrite: 
     """Write a whole save; runs in the files' thread, so no other save comes between the check and the rename."""
     saves.refuse(name, overwrite=overwrite)
     render = render_csv_save if name.endswith(EXPORT) else render_json_save
-    return saves.publish(saves.write_temporary(render(snapshot)), name)
+    return saves.write(name, render(snapshot))
