@@ -4,6 +4,7 @@ Owns the rules of keys. Must not know HTTP, nor how an address or a key arrived.
 """
 
 import hmac
+import ipaddress
 import logging
 import math
 import re
@@ -146,7 +147,7 @@ def _digest(key: str) -> bytes:
 MAX_BAD_KEYS: Final = 10
 BAD_KEY_WINDOW_SECONDS: Final = 60.0
 MAX_ADDRESSES: Final = 4096
-"""Addresses remembered, about 1 KB each; the ones silent longest are forgotten first."""
+"""Addresses, or networks of IPv6, remembered, about 1 KB each; the ones silent longest are forgotten first."""
 
 
 class BadKeyLimiter:
@@ -164,8 +165,9 @@ class BadKeyLimiter:
             TooManyBadKeysError: it is more than the tenth within a minute; `retry_after_seconds` says when the next
                 would not be, if none comes until then.
         """
-        times = self._times.setdefault(address, deque(maxlen=MAX_BAD_KEYS + 1))
-        self._times.move_to_end(address)
+        source = _owner_of(address)
+        times = self._times.setdefault(source, deque(maxlen=MAX_BAD_KEYS + 1))
+        self._times.move_to_end(source)
         if len(self._times) > MAX_ADDRESSES:
             self._times.popitem(last=False)
         now = self._clock()
@@ -173,3 +175,15 @@ class BadKeyLimiter:
         if len(times) > MAX_BAD_KEYS and now - times[0] < BAD_KEY_WINDOW_SECONDS:
             wait_seconds = math.ceil(times[1] + BAD_KEY_WINDOW_SECONDS - now)
             raise TooManyBadKeysError("too many unknown keys from this address", retry_after_seconds=wait_seconds)
+
+
+def _owner_of(address: str) -> str:
+    """Return what the holder of `address` cannot change at will.
+
+    Of IPv6 that is the network of 64 bits: every host in it chooses the other 64 as it likes (RFC 4291, 2.5.1).
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address  # a unix socket has none
+    return address if parsed.version == 4 else f"{ipaddress.IPv6Address(int(parsed) >> 64 << 64)}/64"

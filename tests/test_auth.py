@@ -200,6 +200,18 @@ def test_bad_keys_are_forgiven_after_a_minute() -> None:
     limiter.record("10.0.0.1")
 
 
+def test_an_ipv6_network_is_one_guesser() -> None:
+    """Whoever has an address of IPv6 has 2^64 of them: they count together, and the next network counts apart."""
+    limiter = BadKeyLimiter(Clock())
+    for number in range(10):
+        limiter.record(f"2001:db8:0:1:{number:x}::1")
+
+    with pytest.raises(TooManyBadKeysError):
+        limiter.record("2001:db8:0:1:ffff::")
+    limiter.record("2001:db8:0:2::1")
+    limiter.record("fe80::1%eth0")
+
+
 def test_the_memory_of_bad_keys_is_bounded() -> None:
     """However many addresses guess, only those heard of last are remembered."""
     limiter = BadKeyLimiter(Clock())
