@@ -44,11 +44,16 @@ class JsonFormatter(logging.Formatter):
             "time": _format_time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _encodable(record.getMessage()),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _encodable(self.formatException(record.exc_info))
         return json.dumps(line)
+
+
+def _encodable(text: str) -> str:
+    """Return `text` with lone surrogates as text: JSON can write them, but many parsers refuse the whole line then."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _format_time(record: logging.LogRecord) -> str:

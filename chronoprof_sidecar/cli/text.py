@@ -3,6 +3,7 @@
 Owns what people read: harmless names, their width, durations and counts. Must not know what is printed where.
 """
 
+import json
 import unicodedata
 from typing import Final, TypeGuard
 
@@ -20,6 +21,17 @@ def harmless(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def harmless_json(text: str) -> str:
+    """Return JSON with everything that is not printable escaped the way of JSON: every parser reads the same value.
+
+    JSON has to escape C0 alone, so names bring along marks and separators that a terminal, or an editor, obeys.
+    """
+    if text.isprintable():
+        return text
+    odd = {char for char in set(text) if not char.isprintable() and char not in "\n\t"}
+    return text.translate({ord(char): json.dumps(char)[1:-1] for char in odd})
 
 
 def width_of(text: str) -> int:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from chronoprof_sidecar.cli.target import KEY_NAME, URL_NAME, Target
+from chronoprof_sidecar.cli.text import harmless_json
 from chronoprof_sidecar.errors import ChronoprofError, SettingsError
 from chronoprof_sidecar.protocol import KEY_HEADER
 
@@ -49,8 +50,8 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body, as the server wrote it."""
-        return self.body.decode("utf-8", "replace")
+        """The JSON in the body, harmless to a terminal."""
+        return harmless_json(self.body.decode("utf-8", "replace"))
 
     def report(self) -> dict[str, Any]:
         """Return the JSON object in the body.

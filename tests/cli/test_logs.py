@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator
 
+import orjson
 import pytest
 
 from chronoprof_sidecar.cli.logs import configure_logging
@@ -56,6 +57,17 @@ def test_json_lines_are_objects() -> None:
     assert (first["level"], first["message"]) == ("warning", f"new function {HOSTILE}")
     assert (second["level"], second["logger"]) == ("error", "chronoprof_sidecar.somewhere")
     assert second["exception"].endswith(f"ValueError: {HOSTILE}")
+
+
+def test_json_lines_are_unicode() -> None:
+    """A lone surrogate, of a file name say, is text in the line: many parsers would refuse it as an escape."""
+    stream = io.StringIO()
+    configure_logging("info", "json", stream)
+    logging.getLogger("x").error("cannot read %s", "a\udcff", exc_info=ValueError("\ud800"))
+
+    line = orjson.loads(stream.getvalue())
+    assert line["message"] == r"cannot read a\udcff"
+    assert line["exception"].endswith(r"ValueError: \ud800")
 
 
 def test_times_are_utc_with_milliseconds() -> None:

@@ -1,5 +1,7 @@
 """Names and numbers as people read them."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from chronoprof_sidecar.cli.text import (
     format_duration,
     format_text,
     harmless,
+    harmless_json,
     shorten,
     width_of,
 )
@@ -39,6 +42,23 @@ def test_harmless_text_is_always_printable_and_encodable(text: str) -> None:
     assert shown.isprintable()
     assert shown == shown.encode().decode()
     assert harmless(shown) == shown
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from([None, 2]))
+def test_harmless_json_is_the_same_value(text: str, indent: int | None) -> None:
+    """Escaped for a terminal, JSON holds nothing that it would obey, and every parser reads what it read before."""
+    written = json.dumps({text: [text]}, ensure_ascii=False, indent=indent)
+
+    shown = harmless_json(written)
+
+    assert json.loads(shown) == {text: [text]}
+    assert shown.replace("\n", "").isprintable()
+    assert (shown == written) is written.replace("\n", "").isprintable()
+
+
+def test_what_is_no_json_steers_no_terminal() -> None:
+    """An answer of something else than a sidecar is shown with its escapes and carriage returns visible."""
+    assert harmless_json("\x1b[2J\rforged\x9b\u202e\U000e0001") == r"\u001b[2J\rforged\u009b\u202e\udb40\udc01"
 
 
 @given(st.text(st.characters(exclude_categories=["C"])), st.integers(8, 40))
