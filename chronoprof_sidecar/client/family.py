@@ -8,7 +8,6 @@ Must not know what the matters are: they have numbers.
 
 import os
 from collections.abc import MutableMapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -48,14 +47,7 @@ class Family:
 
     def part(self, matters: int) -> list[int]:
         """Return which of the matters from 0 on nobody settled, and take the files away: the root's farewell."""
-        unsettled = []
-        for matter in range(matters):
-            file = self._file(matter)
-            if matter not in self._settled and not file.exists():
-                unsettled.append(matter)
-            with suppress(OSError):
-                file.unlink(missing_ok=True)
-        return unsettled
+        return [matter for matter in range(matters) if not self._unmark(matter) and matter not in self._settled]
 
     def _mark(self, matter: int) -> bool:
         try:
@@ -64,6 +56,14 @@ class Family:
             return False
         except OSError:  # no place for a file: better said twice than never
             return True
+        return True
+
+    def _unmark(self, matter: int) -> bool:
+        """Take a file away, and say whether it was there."""
+        try:
+            self._file(matter).unlink()
+        except OSError:
+            return False
         return True
 
     def _file(self, matter: int) -> Path:

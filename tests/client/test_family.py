@@ -72,8 +72,13 @@ def test_the_root_alone_makes_no_files(files: Path) -> None:
     assert [] == list(files.iterdir())
 
 
-def test_without_a_place_for_files_a_complaint_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Better twice than never."""
-    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
+@pytest.mark.parametrize("tempdir", ["/proc/nowhere", None])
+def test_without_a_place_for_files_a_complaint_is_made_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tempdir: str | None
+) -> None:
+    """Better twice than never, and nothing is raised, also where no directory at all will do."""
+    monkeypatch.setattr(tempfile, "tempdir", tempdir)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/nowhere"])
 
     assert Family(dict(ELSEWHERE)).may_complain(0)
+    assert [0] == Family({}).part(1)
