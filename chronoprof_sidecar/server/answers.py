@@ -12,11 +12,24 @@ _COMMON: Final = {
     "Server": "chronoprof-sidecar",
 }
 _JSON: Final = CIMultiDict({**_COMMON, "Content-Type": "application/json"})
+# Opened by itself a picture is a document: it may style itself and do nothing else.
+_SVG: Final = CIMultiDict(
+    {
+        **_COMMON,
+        "Content-Type": "image/svg+xml",
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    }
+)
 
 
 def answer_json(body: bytes, status: int = 200) -> web.Response:
     """Return an answer whose body is JSON already."""
     return web.Response(body=body, status=status, headers=_JSON)
+
+
+def answer_svg(body: bytes) -> web.Response:
+    """Return an answer that is a picture."""
+    return web.Response(body=body, headers=_SVG)
 
 
 def answer_nothing(headers: Mapping[str, str]) -> web.Response:
