@@ -2,7 +2,7 @@
 
 The first process is the root, and its descendants know it by a variable of the environment. A matter is settled once
 any of them dealt with it, or complained. Descendants settle by making an empty file, which is atomic, needs no lock and
-holds across forks and spawned processes; the root takes the files away when it ends.
+holds across forks and spawned processes; the root takes the files away when it ends. One that is killed leaves them.
 Must not know what the matters are: they have numbers.
 """
 
