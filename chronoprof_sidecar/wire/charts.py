@@ -41,12 +41,10 @@ def render_chart(snapshot: Snapshot, *, column: str, top: int) -> bytes:
     rows = sort_rows(merge_by_name(snapshot.rows), column, descending=True, limit=top)
     figures = [_figure(row, column) for _, row in rows]
     height = _TOP + _LINE * max(1, len(rows)) + _BOTTOM
+    size = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
     title = f"Top {top} functions by {column}"
     parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
-            f' role="img" aria-label={quoteattr(title)}>'
-        ),
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label={quoteattr(title)}>',
         f"<style>{_STYLE}</style>",
         f'<rect class="page" width="{_WIDTH}" height="{height}"/>',
         f'<text class="title" x="16" y="30">{escape(title)}</text>',
