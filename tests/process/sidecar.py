@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,11 @@ DEADLINE_SECONDS = 30.0
 class Sidecar:
     """`chronoprof serve` on a free port, in a directory of its own."""
 
-    def __init__(self, directory: Path, **environ: str) -> None:
+    def __init__(self, directory: Path, *, prefix: Sequence[str] = (), host: str = "127.0.0.1", **environ: str) -> None:
+        """Prepare the directory; `prefix` is a command that runs the sidecar's, as `strace` or `ip netns exec` do."""
         self.directory = directory
+        self.prefix = tuple(prefix)
+        self.host = host
         self.log_path = directory / "sidecar.log"
         self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
@@ -35,7 +38,7 @@ class Sidecar:
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":
@@ -48,6 +51,7 @@ class Sidecar:
         seen = self.log_path.stat().st_size if self.log_path.exists() else 0
         environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("CHRONOPROF_")},
+            "CHRONOPROF_HOST": self.host,
             "CHRONOPROF_PORT": str(self.port),
             "CHRONOPROF_DATA_DIR": str(self.directory / "data"),
             "CHRONOPROF_ADMIN_KEYS": ADMIN_KEY,
@@ -56,7 +60,7 @@ class Sidecar:
             **self._environ,
         }
         with self.log_path.open("ab") as log:
-            command = [sys.executable, "-m", "chronoprof_sidecar", "serve"]
+            command = [*self.prefix, sys.executable, "-m", "chronoprof_sidecar", "serve"]
             self._process = subprocess.Popen(
                 command, env=environ, cwd=self.directory, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
@@ -144,7 +148,7 @@ class Sidecar:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while time.monotonic() < deadline:
             text = self.log_path.read_bytes()[seen:].decode()
-            found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", text)
+            found = re.search(rf"listening on http://{re.escape(self.host)}:(\d+)", text)
             if found:
                 return int(found[1])
             if self.process.poll() is not None:

@@ -1,0 +1,145 @@
+"""Senders by the rules: one batch in flight, the same bytes again until they are answered."""
+
+import http.client
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+from chronoprof_sidecar.protocol import INGEST_PATH
+from tests.process.sidecar import DEADLINE_SECONDS, INGEST_KEY, Sidecar, wait_until
+
+CALLS_PER_BATCH = 20
+"""Half of them in a row of the sender's own, half in one of those that all senders share."""
+SHARED_ROWS = 7
+
+
+def batch_ns(sender: str, seq: int) -> dict[str, list[int]]:
+    """Return the calls of one batch, in nanoseconds.
+
+    In the sender's own row all last as many microseconds as the batch's number says, so that the row's shortest and
+    longest call name the first and the last batch that it counts.
+    """
+    half = CALLS_PER_BATCH // 2
+    return {
+        sender: [seq * 1000] * half,
+        f"shared-{seq % SHARED_ROWS}": [seq * 1000 + offset for offset in range(half)],
+    }
+
+
+def encode_batch(sender: str, seq: int, calls_ns: dict[str, list[int]]) -> bytes:
+    """Return the body that ships these calls."""
+    durations = {name: [duration / 1e9 for duration in calls] for name, calls in calls_ns.items()}
+    return json.dumps({"client": {"id": sender, "seq": seq}, "durations": durations}).encode()
+
+
+class SteadySender(threading.Thread):
+    """Sends batch after batch as fast as they are answered, on one connection for as long as that lasts."""
+
+    def __init__(self, port: Callable[[], int], name: str) -> None:
+        super().__init__(daemon=True)
+        self._port = port
+        self._connection: http.client.HTTPConnection | None = None
+        self.sender = name
+        self.stopping = threading.Event()
+        self.batches = 0
+        self.calls: Counter[str] = Counter()
+        self.total_ns: Counter[str] = Counter()
+        self.unexpected: list[object] = []
+
+    def run(self) -> None:
+        """Send until told to stop and answered."""
+        while not self.stopping.is_set():
+            seq = self.batches + 1
+            calls_ns = batch_ns(self.sender, seq)
+            if not self._send_until_answered(encode_batch(self.sender, seq, calls_ns)):
+                break
+            for name, calls in calls_ns.items():
+                self.calls[name] += len(calls)
+                self.total_ns[name] += sum(calls)
+            self.batches = seq
+        self._hang_up()
+
+    def _send_until_answered(self, body: bytes) -> bool:
+        """Say whether the batch was acknowledged; any other answer than "not now" is unexpected."""
+        while True:
+            try:
+                status, content = self._post(body)
+            except (OSError, http.client.HTTPException):
+                self._hang_up()
+                threading.Event().wait(0.01)
+                continue
+            if status == 503:
+                threading.Event().wait(0.01)
+                continue
+            if status != 200:
+                self.unexpected.append((status, content))
+            return status == 200
+
+    def _post(self, body: bytes) -> tuple[int, bytes]:
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection("127.0.0.1", self._port(), timeout=DEADLINE_SECONDS)
+        headers = {"Content-Type": "application/json", "X-API-Key": INGEST_KEY}
+        self._connection.request("POST", INGEST_PATH, body, headers)
+        answer = self._connection.getresponse()
+        return answer.status, answer.read()
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class Senders:
+    """Several steady senders, and what they know to be counted."""
+
+    def __init__(self, port: Callable[[], int], count: int) -> None:
+        self._all = [SteadySender(port, f"sender-{number}") for number in range(count)]
+        for sender in self._all:
+            sender.start()
+
+    @property
+    def batches(self) -> int:
+        """Batches acknowledged so far."""
+        return sum(sender.batches for sender in self._all)
+
+    @property
+    def batches_of(self) -> dict[str, int]:
+        """Batches acknowledged so far, by sender."""
+        return {sender.sender: sender.batches for sender in self._all}
+
+    def wait_for(self, batches: int) -> None:
+        """Wait until so many more batches are acknowledged."""
+        goal = self.batches + batches
+        wait_until(lambda: self.batches >= goal, f"{batches} more acknowledged batches")
+
+    def stop(self) -> None:
+        """Wait until every sender has its last answer."""
+        for sender in self._all:
+            sender.stopping.set()
+        for sender in self._all:
+            sender.join(DEADLINE_SECONDS)
+            assert not sender.is_alive()
+            assert [] == sender.unexpected
+
+    def calls(self) -> "Counter[str]":
+        """Return the calls acknowledged, by function name; for after the end."""
+        return sum((sender.calls for sender in self._all), Counter())
+
+    def total_ns(self) -> "Counter[str]":
+        """Return the nanoseconds acknowledged, by function name; for after the end."""
+        return sum((sender.total_ns for sender in self._all), Counter())
+
+
+def lost_and_doubled(senders: Senders, sidecar: Sidecar) -> tuple[int, int]:
+    """Return how many acknowledged calls the sidecar lacks, and how many it has that nobody was told of.
+
+    Also holds the totals against each other, to the nanosecond.
+    """
+    rows = sidecar.data()
+    counted = Counter({name: row["calls"] for name, row in rows.items()})
+    acknowledged = senders.calls()
+    lost, doubled = (acknowledged - counted).total(), (counted - acknowledged).total()
+    if (lost, doubled) == (0, 0):
+        assert senders.total_ns() == Counter({name: round(row["total_time"] * 1e9) for name, row in rows.items()})
+    return lost, doubled
