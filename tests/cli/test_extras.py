@@ -25,7 +25,9 @@ def _run_bare(*argv: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", ["data", "reset", "save", "rotate", "senders", "send", "keys", "check", "serve"])
+@pytest.mark.parametrize(
+    "command", ["top", "data", "plot", "reset", "save", "rotate", "senders", "send", "keys", "check", "serve"]
+)
 def test_every_parser_works_on_the_standard_library(command: str) -> None:
     """Help is there before anything is installed."""
     assert _run_bare(command, "--help").returncode == 0

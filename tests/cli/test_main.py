@@ -45,5 +45,19 @@ def test_help_lists_every_command(run: Run) -> None:
     """Whoever types `--help` sees what there is."""
     out = run("--help").out
 
-    commands = ["serve", "keys", "demo", "run", "data", "reset", "save", "rotate", "senders", "send", "check"]
+    commands = [
+        "serve",
+        "keys",
+        "demo",
+        "run",
+        "top",
+        "data",
+        "plot",
+        "reset",
+        "save",
+        "rotate",
+        "senders",
+        "send",
+        "check",
+    ]
     assert [name for name in commands if f"\n    {name} " not in out] == []

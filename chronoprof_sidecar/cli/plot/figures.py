@@ -1,0 +1,168 @@
+"""Drawing with matplotlib: the slowest functions, a distribution, a history, a comparison.
+
+Owns how charts look. Takes plain figures and knows neither sidecar nor files; a figure is written without a display.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from math import log2
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from chronoprof_sidecar.cli.text import format_duration, harmless, shorten
+
+DPI: Final = 150
+NAME_CELLS: Final = 44
+_BLUE: Final = "#2f6fde"
+_PALE: Final = "#a9c3f2"
+_RED: Final = "#c8412f"
+_GREY: Final = "#7b8794"
+_LINES: Final = {"p50_time": _PALE, "p95_time": _BLUE, "p99_time": _RED}
+"""Of a history, from the middle to the tail."""
+
+
+class Bar(NamedTuple):
+    """One function and its figure; seconds, or a count."""
+
+    name: str
+    value: float
+
+
+class Bucket(NamedTuple):
+    """One bucket of a distribution: its bounds in seconds, and the calls in it."""
+
+    low: float
+    high: float
+    calls: int
+
+
+class Moment(NamedTuple):
+    """One step of a history; durations in seconds by column, empty where nothing was called."""
+
+    start: datetime
+    calls: int
+    durations: dict[str, float]
+
+
+class Pair(NamedTuple):
+    """One function on both sides of a comparison, in seconds, and whether chance alone would explain the change."""
+
+    name: str
+    base: float
+    head: float
+    is_noise: bool
+
+
+def draw_bars(bars: Sequence[Bar], column: str) -> Figure:
+    """Return a chart of functions, the first one on top."""
+    figure, axes = _new(max(2.5, 1.2 + 0.36 * len(bars)))
+    axes.barh([_label(bar.name) for bar in bars], [bar.value for bar in bars], color=_BLUE, height=0.62)
+    axes.invert_yaxis()
+    axes.set_title(f"Functions by {column}", loc="left")
+    if column.endswith("_time"):
+        axes.xaxis.set_major_formatter(_DURATIONS)
+    axes.bar_label(axes.containers[0], fmt=_DURATIONS if column.endswith("_time") else "{:,.0f}", padding=4)  # type: ignore[arg-type]
+    axes.margins(x=0.14)
+    return figure
+
+
+def draw_distribution(name: str, buckets: Sequence[Bucket], percentiles: dict[str, float]) -> Figure:
+    """Return a histogram on a logarithmic axis with the percentiles marked.
+
+    Heights are calls per doubling of the duration: buckets are twice as wide, on this axis, at the beginning of a
+    doubling as at its end, and the bare counts would show steps that the durations do not have.
+    """
+    figure, axes = _new(4.2)
+    drawable = [bucket for bucket in buckets if bucket.low > 0]
+    axes.bar(
+        [bucket.low for bucket in drawable],
+        [bucket.calls / log2(bucket.high / bucket.low) for bucket in drawable],
+        width=[bucket.high - bucket.low for bucket in drawable],
+        align="edge",
+        color=_BLUE,
+    )
+    if drawable:
+        axes.set_xscale("log")
+    for label, seconds in percentiles.items():
+        if seconds > 0:
+            axes.axvline(seconds, color=_LINES.get(label, _GREY), linewidth=1, linestyle="--")
+            text = f"{label.removesuffix('_time')} {format_duration(seconds)}"
+            axes.text(seconds, 1.01, text, rotation=30, transform=axes.get_xaxis_transform())
+    axes.xaxis.set_major_formatter(_DURATIONS)
+    axes.set_ylabel("calls per doubling")
+    axes.set_title(_label(name), loc="left")
+    return figure
+
+
+def draw_history(name: str, moments: Sequence[Moment]) -> Figure:
+    """Return percentiles over time above calls over time; a step without calls is a gap."""
+    figure = Figure(figsize=(10, 5.5), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    starts = [moment.start for moment in moments]
+    for column, colour in _LINES.items():
+        values = [moment.durations.get(column, float("nan")) for moment in moments]
+        upper.plot(starts, values, color=colour, label=column.removesuffix("_time"), marker=".", markersize=3)
+    upper.set_ylim(bottom=0)
+    upper.yaxis.set_major_formatter(_DURATIONS)
+    upper.legend(loc="upper left", ncols=3, frameon=False)
+    upper.set_title(_label(name), loc="left")
+    lower.fill_between(starts, [moment.calls for moment in moments], step="post", color=_PALE)
+    lower.set_ylim(bottom=0)
+    lower.set_ylabel("calls")
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    lower.xaxis.set_major_locator(locator)
+    lower.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    for axes in (upper, lower):
+        _tidy(axes)
+    return figure
+
+
+def draw_comparison(pairs: Sequence[Pair], column: str, base: str, head: str) -> Figure:
+    """Return both sides of each function as a pair of bars, the first one on top; noise is drawn pale."""
+    figure, axes = _new(max(2.5, 1.4 + 0.5 * len(pairs)))
+    places = range(len(pairs))
+    axes.barh([place - 0.19 for place in places], [pair.base for pair in pairs], height=0.36, color=_GREY, label=base)
+    colours = [_PALE if pair.is_noise else _RED if pair.head > pair.base else _BLUE for pair in pairs]
+    bars = axes.barh([place + 0.19 for place in places], [pair.head for pair in pairs], height=0.36, color=colours)
+    axes.bar_label(bars, [_change(pair) for pair in pairs], padding=4)
+    axes.set_yticks(list(places), [_label(pair.name) for pair in pairs])
+    axes.invert_yaxis()
+    axes.xaxis.set_major_formatter(_DURATIONS)
+    axes.margins(x=0.16)
+    axes.set_title(f"{column}: {_label(base)} (grey) and {_label(head)}", loc="left")
+    return figure
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a figure; the ending of the name says whether as PNG, SVG or PDF."""
+    figure.savefig(path, dpi=DPI)
+
+
+def _new(height_inches: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(10, height_inches), layout="constrained")
+    axes = figure.subplots()
+    _tidy(axes)
+    return figure, axes
+
+
+def _tidy(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(length=3, colors="#394651")
+
+
+def _label(name: str) -> str:
+    """Return a name as text: matplotlib would set what stands between dollar signs as mathematics."""
+    return shorten(harmless(name), NAME_CELLS).replace("$", r"\$")
+
+
+def _change(pair: Pair) -> str:
+    text = f"{pair.head / pair.base:.2f}x" if pair.base else format_duration(pair.head)
+    return f"{text} noise" if pair.is_noise else text
+
+
+_DURATIONS: Final = FuncFormatter(lambda seconds, _=None: format_duration(seconds))

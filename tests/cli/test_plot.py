@@ -1,0 +1,141 @@
+"""`chronoprof plot`: charts that show what the figures say, and files that are what their names say."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from math import isnan, log2
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from chronoprof_sidecar.cli.main import main
+from chronoprof_sidecar.cli.plot.figures import (
+    Bar,
+    Bucket,
+    Moment,
+    Pair,
+    draw_bars,
+    draw_comparison,
+    draw_distribution,
+    draw_history,
+)
+from chronoprof_sidecar.protocol import bucket_bounds
+from tests.cli.conftest import KEY, StandIn
+
+DATA = "GET /api/v1/profiling/data"
+SIGNATURES = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+
+
+def report(**average: float) -> bytes:
+    """Return an answer of `GET data` with these averages."""
+    return json.dumps({"data": {name: {"avg_time": value, "calls": 3} for name, value in average.items()}}).encode()
+
+
+@pytest.fixture(autouse=True)
+def target(sidecar: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """Ask the stand-in, and write into a directory of the test."""
+    sidecar.answer(DATA, report(slow=0.5, quick=0.001))
+    monkeypatch.setenv("CHRONOPROF_URL", sidecar.url)
+    monkeypatch.setenv("CHRONOPROF_API_KEY", KEY)
+    monkeypatch.chdir(tmp_path)
+    return sidecar
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+
+def test_bars_show_values_and_names() -> None:
+    """The first function stands on top, its bar as long as its value; dollars are no mathematics."""
+    axes = draw_bars([Bar("GET /$x$", 0.5), Bar("quick", 0.001)], "avg_time").axes[0]
+    assert [0.5, 0.001] == [bar.get_width() for bar in axes.patches]  # type: ignore[attr-defined]
+    assert [r"GET /\$x\$", "quick"] == [label.get_text() for label in axes.get_yticklabels()]
+    assert axes.yaxis_inverted()
+    assert ["500 ms", "1.00 ms"] == [text.get_text() for text in axes.texts]
+
+
+def test_a_distribution_has_no_steps_of_its_own() -> None:
+    """Equally many calls at every ratio of durations make a flat picture, though buckets double in width."""
+    bounds = [bucket_bounds(bucket) for bucket in range(8000, 8400)]
+    buckets = [Bucket(low, high, round(1e6 * log2(high / low))) for low, high in bounds]
+    axes = draw_distribution("f", buckets, {"p50_time": 0.01}).axes[0]
+    heights = [bar.get_height() for bar in axes.patches]  # type: ignore[attr-defined]
+    assert all(pytest.approx(1e6, rel=1e-3) == height for height in heights)
+    assert "log" == axes.get_xscale()
+    assert ["p50 10.0 ms"] == [text.get_text() for text in axes.texts]
+
+
+def test_a_distribution_of_zeros_can_be_drawn() -> None:
+    """What took no time has no place on a logarithmic axis, and breaks nothing."""
+    assert not draw_distribution("f", [Bucket(0.0, 0.0, 7)], {"p50_time": 0.0}).axes[0].patches
+
+
+def test_a_history_shows_gaps() -> None:
+    """A step without calls is a gap in the percentiles and 0 below."""
+    start = datetime(2026, 11, 23, tzinfo=UTC)
+    durations: list[dict[str, float]] = [{"p50_time": 0.1, "p95_time": 0.2, "p99_time": 0.3}, {}, {"p50_time": 0.2}]
+    moments = [Moment(start + timedelta(minutes=i), i, each) for i, each in enumerate(durations)]
+    upper = draw_history("f", moments).axes[0]
+    drawn: Any = upper.lines[0].get_ydata()
+    median = [float(value) for value in drawn]
+    assert (0.1, True, 0.2) == (median[0], isnan(median[1]), median[2])
+    assert ["p50", "p95", "p99"] == [line.get_label() for line in upper.lines]
+
+
+def test_a_comparison_marks_noise() -> None:
+    """Each function has both bars; a change that chance explains says so."""
+    pairs = [Pair("slower", 0.1, 0.13, is_noise=False), Pair("same", 0.1, 0.101, is_noise=True)]
+    pairs.append(Pair("from nothing", 0.0, 0.1, is_noise=False))
+    axes = draw_comparison(pairs, "p95_time", "1.4", "live").axes[0]
+    assert [0.1, 0.1, 0.0, 0.13, 0.101, 0.1] == [bar.get_width() for bar in axes.patches]  # type: ignore[attr-defined]
+    assert ["1.30x", "1.01x noise", "100 ms"] == [text.get_text() for text in axes.texts]
+    colours = [bar.get_facecolor() for bar in axes.patches[3:]]
+    assert all(one != other for one, other in pairwise(colours))
+
+
+# --- the command ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", SIGNATURES)
+def test_files_are_what_their_names_say(ending: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ending of the name chooses the format; what was written is said."""
+    assert main(["plot", "slowest", "-o", f"chart.{ending}"]) == 0
+    assert Path(f"chart.{ending}").read_bytes().startswith(SIGNATURES[ending])
+    assert f"Wrote chart.{ending}.\n" == capsys.readouterr().out
+
+
+def test_the_sidecar_is_asked_for_no_more_than_is_drawn(target: StandIn) -> None:
+    """Order and limit go along with the question."""
+    assert main(["plot", "slowest", "--by", "p95_time", "--top", "3", "--match", "GET *"]) == 1  # has no p95_time
+    assert "sort=p95_time&order=desc&limit=3&match=GET+%2A" in target.received[0].target
+
+
+def test_a_file_can_be_drawn() -> None:
+    """A save, or an answer that was stored, is drawn without a sidecar, the slowest first."""
+    Path("results.json").write_bytes(report(a=1.0, b=3.0, c=2.0))
+    assert main(["plot", "slowest", "--from", "results.json", "--top", "2", "-o", "a.svg"]) == 0
+    drawn = ElementTree.parse("a.svg")
+    comments = Path("a.svg").read_text()
+    assert drawn.getroot() is not None
+    assert comments.index("<!-- b -->") < comments.index("<!-- c -->")
+    assert "<!-- a -->" not in comments
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["-o", "chart.txt"], "must end in .png, .svg, .pdf"),
+        (["-o", "nowhere/chart.png"], "no directory nowhere"),
+        (["--from", "missing.json"], "cannot read missing.json"),
+        (["--from", "broken.json"], "broken.json is no save"),
+        (["--from", "other.json"], "it has no `data`"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line says what is wrong, and no file is left."""
+    Path("broken.json").write_text("{")
+    Path("other.json").write_text("[]")
+    assert main(["plot", "slowest", *argv]) == 1
+    assert message in capsys.readouterr().err
+    assert not list(Path().glob("*.png"))
