@@ -1,5 +1,6 @@
 """The README's examples work when they are pasted."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from tests.process.sidecar import ADMIN_KEY, INGEST_KEY, Sidecar
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 CURLS = re.findall(r"^```bash\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+CRON = re.findall(r"^```cron\n\S+ \S+ \S+ \S+ \S+ +(.*?)\n```", README, re.DOTALL | re.MULTILINE)
 PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
@@ -42,3 +44,25 @@ def test_the_python_example_works(sidecar: Sidecar, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", "import shop"], cwd=tmp_path, env=environ, timeout=30, check=True)
     calls = {name: row["calls"] for name, row in sidecar.data().items()}
     assert calls == {"shop.checkout": 1, "checkout.load_prices": 1, "import.row": 1}
+
+
+def test_the_cron_line_works_and_a_retry_is_refused(sidecar: Sidecar, tmp_path: Path) -> None:
+    """The line saves the hour and begins a window; run again in that hour it fails, says so, and changes nothing."""
+    (key_file := tmp_path / "admin_key").write_text(ADMIN_KEY)
+    (line,) = CRON
+    command = line.replace("\\%", "%").replace("/etc/chronoprof/admin_key", str(key_file))
+    environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CHRONOPROF_URL": sidecar.url}
+
+    def rotate() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", command], env=environ, capture_output=True, text=True, timeout=30, check=False
+        )
+
+    sidecar.request("POST", "/api/v1/profiling/ingest", {"durations": {"a": [0.1]}})
+    first, second = rotate(), rotate()
+    if second.returncode == 0:  # the hour ended between the two
+        second = rotate()
+    assert (0, "", "") == (first.returncode, first.stdout, first.stderr)
+    assert (1, 1) == (second.returncode, second.stderr.count("\n"))
+    saved = min((sidecar.directory / "data" / "saves").glob("profiling_*.json"))
+    assert "a" in json.loads(saved.read_bytes())["data"]
