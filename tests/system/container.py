@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,7 @@ class Running:
 
     def stop(self) -> tuple[int, str]:
         """Stop the service as Docker does; return its exit code and all that it printed."""
-        os.kill(self._child_pid, signal.Signals[self.container.image.stop_signal])
+        with suppress(ProcessLookupError):  # it ended by itself: what it printed says why
+            os.kill(self._child_pid, signal.Signals[self.container.image.stop_signal])
         output, _ = self._process.communicate(timeout=self.container.grace_seconds)
         return self._process.returncode, output.decode()
