@@ -33,6 +33,9 @@ from chronoprof_sidecar.wire.schema import (
 
 REPORTED_ERRORS: Final = 20
 """Refused items that an answer names; the rest is only counted."""
+MAX_REFUSED_ITEMS: Final = 1000
+"""Refused items beyond which a body is refused whole: to name what is wrong with each of half a million bad samples, as
+many as a megabyte holds, takes more than a second."""
 _SHOWN_NAME_LENGTH: Final = 80
 
 T = TypeVar("T")
@@ -76,6 +79,11 @@ class _Collected:
         self.refused += 1
         if len(self.errors) < REPORTED_ERRORS:
             self.errors.append(ItemError(item[:_SHOWN_NAME_LENGTH], reason))
+        if self.refused > MAX_REFUSED_ITEMS:
+            first = self.errors[0]
+            raise MalformedRequestError(
+                f"more than {MAX_REFUSED_ITEMS} items are bad, the first of them {first.item!r}: {first.reason}"
+            )
 
 
 def aggregate_durations(durations_seconds: Sequence[float], errors: int = 0) -> FunctionItem:

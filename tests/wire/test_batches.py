@@ -9,7 +9,7 @@ from chronoprof_sidecar.domain.statistics import FunctionStatistics
 from chronoprof_sidecar.domain.table import Rows, Selection, merge_by_name
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.protocol import MAX_DURATION_NS, MAX_DURATION_SECONDS, MAX_SEQ, NANOSECONDS, bucket_of
-from chronoprof_sidecar.wire.batches import REPORTED_ERRORS, aggregate_durations, decode_batch
+from chronoprof_sidecar.wire.batches import MAX_REFUSED_ITEMS, REPORTED_ERRORS, aggregate_durations, decode_batch
 from tests.domain.building import bounded, duration_lists, figures, statistics
 from tests.wire.bodies import GOOD, MS, body_of, item_of
 from tests.wire.counting import ARRIVED_NS, count
@@ -191,6 +191,13 @@ def test_the_first_refused_items_are_named_and_all_are_counted() -> None:
     batch = decode_batch(body)
     assert (REPORTED_ERRORS, 50) == (len(batch.errors), batch.rejected_items)
     assert (20, "n" * 80) == (REPORTED_ERRORS, batch.errors[0].item)
+
+
+def test_too_many_bad_items_refuse_the_body() -> None:
+    """A thousand bad items are counted; with one more the body is refused whole, and the first of them is named."""
+    assert MAX_REFUSED_ITEMS == decode_batch(body_of(samples=[5] * MAX_REFUSED_ITEMS)).rejected_items
+    with pytest.raises(MalformedRequestError, match=r"more than 1000 items are bad, the first of them 'samples\[0\]'"):
+        decode_batch(body_of(samples=[5] * (MAX_REFUSED_ITEMS + 1)))
 
 
 def test_of_duplicate_keys_the_last_wins() -> None:
