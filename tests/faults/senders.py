@@ -122,11 +122,11 @@ class Senders:
             assert not sender.is_alive()
             assert [] == sender.unexpected
 
-    def calls(self) -> "Counter[str]":
+    def calls(self) -> Counter[str]:
         """Return the calls acknowledged, by function name; for after the end."""
         return sum((sender.calls for sender in self._all), Counter())
 
-    def total_ns(self) -> "Counter[str]":
+    def total_ns(self) -> Counter[str]:
         """Return the nanoseconds acknowledged, by function name; for after the end."""
         return sum((sender.total_ns for sender in self._all), Counter())
 

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from tests.faults.senders import Senders, lost_and_doubled
+from tests.faults.stored import read_history
 from tests.process.sidecar import Sidecar, wait_until
 from tests.proof import Proof
 from tests.scale import scaled
@@ -48,3 +49,4 @@ def test_kill_9_under_load(frequent_checkpoints: Sidecar, proof: Proof) -> None:
     proof.reached("slowest ready again", f"{slowest:.1f} s", goal=f"{READY_GOAL_SECONDS:g} s")
     assert (0, 0) == (lost, doubled)
     assert sidecar.stop() == 0
+    assert (senders.calls(), senders.total_ns()) == read_history(sidecar.directory / "data")

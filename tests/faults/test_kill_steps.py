@@ -1,0 +1,101 @@
+"""The server killed before every system call by which a commit, a checkpoint, a save or a rotate changes a file."""
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count, takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.faults.operations import NEW, OLD, TORN, Checkpoint, Commit, Operation, Rotate, Save, whole_batches
+from tests.faults.stored import read_history
+from tests.faults.tracing import Step, killed_at
+from tests.process.sidecar import DEADLINE_SECONDS, Sidecar
+from tests.proof import Proof
+from tests.scale import FULL, scaled
+
+SYSCALLS = ("openat", "write", "pwrite64", "fsync", "fdatasync", "/^rename", "ftruncate", "/^unlink")
+DISK_WRITES = ("pwrite64", "fdatasync")
+
+
+class Case(NamedTuple):
+    """An operation, and the step that stands for all of them in a short run."""
+
+    operation: type[Operation]
+    short: Step
+
+
+CASES = {
+    "commit": Case(Commit, Step("fdatasync", 1)),
+    "checkpoint": Case(Checkpoint, Step("fdatasync", 2)),
+    "save": Case(Save, Step("/^rename", 1)),
+    "rotate": Case(Rotate, Step("/^rename", 1)),
+}
+
+
+@pytest.fixture
+def quiet_sidecar(tmp_path: Path) -> Iterator[Sidecar]:
+    """A sidecar that writes nothing by itself."""
+    running = Sidecar(tmp_path / "sidecar", CHRONOPROF_CHECKPOINT_INTERVAL="3600").start()
+    yield running
+    running.close()
+
+
+class Trials:
+    """One operation, killed at one step after the other."""
+
+    def __init__(self, sidecar: Sidecar, operation: Operation) -> None:
+        self._sidecar = sidecar
+        self._operation = operation
+        self.left: Counter[str] = Counter()
+        self.told_too_early = 0
+
+    def kill_at(self, step: Step) -> bool:
+        """Make one trial; say whether the operation got as far as this step."""
+        operation = self._operation
+        operation.prepare()
+        with killed_at(self._sidecar.process.pid, step):
+            reported = operation.perform()
+        killed = self._was_killed()
+        if self._sidecar.process.poll() is not None:
+            self._sidecar.start()
+        state = operation.state()
+        assert state in ((NEW,) if reported else (OLD, NEW)), f"{state} at {step}"
+        operation.repeat()
+        self.left[state] += killed
+        self.told_too_early += killed and reported and step.syscall in DISK_WRITES
+        return killed
+
+    def _was_killed(self) -> bool:
+        """Tell a sidecar that died from one that lives on, and from one that ended as it was asked to."""
+        try:
+            self._sidecar.request("GET", "/health/live", key=None)
+        except OSError:
+            return self._sidecar.process.wait(DEADLINE_SECONDS) == -signal.SIGKILL
+        return False
+
+
+@pytest.mark.system
+@pytest.mark.timeout(scaled(120, full=600))
+@pytest.mark.parametrize("name", CASES)
+def test_killed_at_every_step(quiet_sidecar: Sidecar, name: str, proof: Proof) -> None:
+    """Killed at any step of a commit, checkpoint, save or rotate, the sidecar has the old state or the new one."""
+    case = CASES[name]
+    operation = case.operation(quiet_sidecar)
+    trials = Trials(quiet_sidecar, operation)
+    if FULL:
+        for syscall in SYSCALLS:
+            steps = (Step(syscall, number) for number in count(1))
+            list(takewhile(trials.kill_at, steps))
+    else:
+        assert trials.kill_at(case.short)
+    assert quiet_sidecar.stop() == 0
+    history = whole_batches(read_history(quiet_sidecar.directory / "data").calls)
+    proof.reached("killed", f"at {trials.left.total()} steps of a {name}")
+    proof.reached("left", f"{trials.left[OLD]} old and {trials.left[NEW]} new states")
+    proof.reached("torn", trials.left[TORN], goal=0)
+    proof.reached("told before the disk had it", trials.told_too_early, goal=0)
+    assert operation.sent == history
+    assert 0 == trials.told_too_early
