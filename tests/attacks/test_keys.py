@@ -235,7 +235,7 @@ def test_guessers_cost_little(proof: Proof) -> None:
     """However many addresses guess, of IPv4 and of IPv6, what is remembered of them stays within 8 MiB."""
     limiter = BadKeyLimiter(lambda: 0.0)
     tracemalloc.start()
-    for number in range(scaled(6_000, full=100_000)):
+    for number in range(scaled(6_000, full=50_000)):
         address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}" if number % 2 else f"2001:db8:{number:x}::1"
         for _ in range(1 if number % 50 else MAX_BAD_KEYS):
             limiter.record(address)
@@ -311,7 +311,7 @@ def test_rotation(tmp_path: Path, proof: Proof) -> None:
     try:
         for asker in askers:
             asker.start()
-        rotations = scaled(3, full=40)
+        rotations = scaled(2, full=25)
         for _ in range(rotations):
             old, new = holder.current, generate_key(Role.ADMIN)
             reload(f"{old}\n{new}\n", "keys reloaded")
