@@ -90,7 +90,7 @@ async def litestar_item() -> str:
 
 
 def make_litestar() -> Litestar:
-    return Litestar([litestar_item])
+    return Litestar([litestar_item], logging_config=None)  # else it sets the logging of the whole process up
 
 
 def plain_wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
