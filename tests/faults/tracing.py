@@ -1,8 +1,10 @@
-"""`strace`: a process killed at one certain system call, so that a test need not guess the moment."""
+"""`strace`: a process killed at one certain system call, or its calls written down, so that no test need guess."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -15,10 +17,9 @@ class Step(NamedTuple):
 
 
 @contextmanager
-def killed_at(pid: int, step: Step) -> Iterator[None]:
-    """Kill a process before it takes this step inside the block; counting begins here."""
-    inject = f"--inject={step.syscall}:signal=KILL:when={step.number}"
-    command = ["strace", "--follow-forks", f"--attach={pid}", "--output=/dev/null", inject]
+def attached(pid: int, *options: str) -> Iterator[None]:
+    """Trace a running process and all of its threads inside the block."""
+    command = ["strace", "--follow-forks", f"--attach={pid}", *options]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as strace:
         try:
             assert strace.stderr is not None
@@ -29,3 +30,33 @@ def killed_at(pid: int, step: Step) -> Iterator[None]:
             # The kernel lets go of the process then. Asked to do that itself, strace waits for ever for a thread that
             # is dying at the same moment.
             strace.kill()
+
+
+@contextmanager
+def killed_at(pid: int, step: Step) -> Iterator[None]:
+    """Kill a process before it takes this step inside the block; counting begins here."""
+    with attached(pid, "--output=/dev/null", f"--inject={step.syscall}:signal=KILL:when={step.number}"):
+        yield
+
+
+_CALL = re.compile(r"(?P<thread>\d+) +(?P<call>\w+)\((?P<arguments>.*)")
+_RESUMED = re.compile(r"(?P<thread>\d+) +<\.\.\. \w+ resumed>")
+
+
+@contextmanager
+def recorded(pid: int, log: Path, syscalls: str) -> Iterator[list[tuple[str, str]]]:
+    """Record a process's calls of some kinds inside the block: name and arguments, in the order in which they ended.
+
+    The list is filled when the block ends. Descriptors in arguments are followed by what they stand for.
+    """
+    calls: list[tuple[str, str]] = []
+    with attached(pid, f"--output={log}", "--decode-fds", f"--trace={syscalls}"):
+        yield calls
+    begun: dict[str, tuple[str, str]] = {}
+    for line in log.read_text().splitlines():
+        if found := _CALL.match(line):
+            begun[found["thread"]] = (found["call"], found["arguments"])
+            if "<unfinished" not in line:
+                calls.append(begun.pop(found["thread"]))
+        elif found := _RESUMED.match(line):
+            calls.append(begun.pop(found["thread"]))

@@ -136,7 +136,7 @@ class SaveDirectory:
             raise _unwritable(error) from error
 
     def write_temporary(self, content: Iterable[bytes]) -> str:
-        """Write and sync a file that is no save yet, and return its name, which nobody can foresee.
+        """Write and sync a file that is no save yet, its entry too, and return its name, which nobody can foresee.
 
         Raises:
             UnavailableError: it could not be written; nothing of it stays.
@@ -151,6 +151,8 @@ class SaveDirectory:
                 file.writelines(content)
                 file.flush()
                 os.fsync(descriptor)
+            # A rotate commits next that the window is over: a power cut then must not cost the file its entry.
+            os.fsync(self._directory)
         except OSError as error:
             self.discard(temporary)
             raise _unwritable(error) from error
