@@ -55,6 +55,7 @@ UNICODE = [
     *("\uff0e\uff0e\uff0fa.json", "\u2025/a.json", "\u2024\u2024/a.json", "a\uff0fb.json", "a\u2215b.json"),
     *("a\u2044b.json", "a\uff0ejson", "\uff41.json", "a\u0301.json", "\u00e9.json", "a\u202enosj.json", "\u202ea.json"),
     *("a\u200b.json", "\ufeffa.json", "a\u00ad.json", "\u212a.json", "a.j\u017fon", "\u0130.json", "a\u0338.json"),
+    *("a\u00e9.json", "a\u0661.json", "a\u212a.json", "a\uff41.json", "a\u65e5.json", "a\u203f.json"),
     *("\u0661.json", "\U0001d41a.json", "a.json\u2028", "a\u00a0.json"),
 ]
 SUFFIXES = [
@@ -107,6 +108,12 @@ PLAIN = ["a.json", "A.json", "0.csv", "a..json", "a.-_.json", "a.csv.json", "chr
 def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
     """A sidecar with a window to save, beside a directory that is none of its business."""
     yield from start_beside_outside(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """The same, for tests that leave nothing strange behind."""
+    yield from start_beside_outside(tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
@@ -169,9 +176,9 @@ def content_of(path: Path) -> bytes:
     return path.read_bytes() if path.is_file() else b""
 
 
-def test_hostile_names(sidecar: Sidecar, tmp_path: Path, proof: Proof) -> None:
+def test_hostile_names(shared: Sidecar, proof: Proof) -> None:
     """A name that is not plain is refused by save, rotate and download, in every encoding, and changes no file."""
-    before, generation = tree(tmp_path), sidecar.request("GET", f"{API}/data")[1]["meta"]["generation"]
+    before, generation = tree(shared.directory.parent), generation_of(shared)
     spelled = [
         *(quote(name, safe="") for name in HOSTILE),
         *(quote(quote(name, safe="%"), safe="") for name in HOSTILE),
@@ -179,28 +186,34 @@ def test_hostile_names(sidecar: Sidecar, tmp_path: Path, proof: Proof) -> None:
     wrong = []
     for name in (*dict.fromkeys(spelled), *RAW):
         answers = {
-            ask(sidecar, "POST", f"{API}/save?file_path={name}", ADMIN).status,
-            ask(sidecar, "POST", f"{API}/save?file_path={name}&overwrite=false", ADMIN).status,
-            ask(sidecar, "POST", f"{API}/rotate?file_path={name}", ADMIN).status,
+            ask(shared, "POST", f"{API}/save?file_path={name}", ADMIN).status,
+            ask(shared, "POST", f"{API}/save?file_path={name}&overwrite=false", ADMIN).status,
+            ask(shared, "POST", f"{API}/rotate?file_path={name}", ADMIN).status,
         }
-        read = ask(sidecar, "GET", f"{API}/saves/{name}", ADMIN)
+        read = ask(shared, "GET", f"{API}/saves/{name}", ADMIN)
         if answers != {400} or (read.status not in {400, 404} and read.body != b'{"saves":[]}'):
             wrong.append((name, answers, read.status))
     proof.reached("names", len(spelled) + len(RAW))
     proof.reached("taken", len(wrong), goal=0)
     assert wrong == []
-    assert before == tree(tmp_path)
-    assert generation == sidecar.request("GET", f"{API}/data")[1]["meta"]["generation"]
+    assert before == tree(shared.directory.parent)
+    assert generation == generation_of(shared)
 
 
-def test_plain_names(sidecar: Sidecar, saves: Path) -> None:
+def generation_of(sidecar: Sidecar) -> int:
+    """Return the number of the current window."""
+    generation: int = sidecar.request("GET", f"{API}/data")[1]["meta"]["generation"]
+    return generation
+
+
+def test_plain_names(shared: Sidecar) -> None:
     """A plain name of up to 128 characters becomes that very file, which its owner alone can read."""
-    names = [*PLAIN, "z" * 123 + ".json"]
+    names, saves = [*PLAIN, "z" * 123 + ".json"], saves_of(shared)
     for name in names:
-        assert save(sidecar, name).status == 200
-        assert download(sidecar, name).body == (saves / name).read_bytes()
+        assert save(shared, name).status == 200
+        assert download(shared, name).body == (saves / name).read_bytes()
         assert stat.S_IMODE((saves / name).stat().st_mode) == 0o600
-    assert sorted(names) == sorted(path.name for path in saves.iterdir()) == sorted(listed(sidecar))
+    assert sorted(names) == sorted(path.name for path in saves.iterdir()) == sorted(listed(shared))
     assert stat.S_IMODE(saves.stat().st_mode) == stat.S_IMODE(saves.parent.stat().st_mode) == 0o700
 
 
@@ -261,15 +274,17 @@ def test_devices(sidecar: Sidecar, saves: Path) -> None:
     assert listed(sidecar) == []
 
 
-def test_hard_links(sidecar: Sidecar, saves: Path, tmp_path: Path) -> None:
+def test_hard_links(shared: Sidecar) -> None:
     """A save replaces the name and never writes into the file that had it: another name of it keeps its bytes."""
-    os.link(tmp_path / "outside" / "secret.json", saves / "a.json")
-    before = tree(tmp_path / "outside")
-    assert save(sidecar, "a.json", "rotate").status == 409
-    assert save(sidecar, "a.json").status == 200
-    assert before == tree(tmp_path / "outside")
-    assert (saves / "a.json").stat().st_nlink == 1
-    assert SECRET not in download(sidecar, "a.json").body
+    outside, linked = shared.directory.with_name("outside"), saves_of(shared) / "hard.json"
+    os.link(outside / "secret.json", linked)
+    before = tree(outside)
+    assert save(shared, linked.name, "rotate").status == 409
+    assert save(shared, linked.name).status == 200
+    assert before == tree(outside)
+    assert linked.stat().st_nlink == 1
+    assert SECRET not in download(shared, linked.name).body
+    linked.unlink()
 
 
 def test_a_replaced_directory(sidecar: Sidecar, saves: Path, tmp_path: Path) -> None:
