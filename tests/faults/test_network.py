@@ -19,7 +19,7 @@ from tests.scale import scaled
 BAD_WEATHER = Weather(loss=0.05, delay_seconds=0.2)
 PARTITION = Weather(loss=1.0)
 PARTITION_SECONDS = scaled(5, full=120)
-CALLS_IN_BAD_WEATHER = scaled(300, full=4000)
+CALLS_IN_BAD_WEATHER = scaled(50, full=4000)
 ROOT = Path(__file__).parents[2]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.operations import Commit, Operation, Rotate, Save
-from tests.faults.tracing import recorded
+from tests.faults.tracing import read_calls, recorded, recorder
 from tests.process.sidecar import Sidecar
 from tests.proof import Proof
 
@@ -38,8 +38,27 @@ def test_what_is_synced_before_what(sidecar: Sidecar, tmp_path: Path, name: str,
     make, order = ORDERS[name]
     operation = make(sidecar)
     operation.prepare()
-    with recorded(sidecar.process.pid, tmp_path / "strace.log", SYSCALLS) as calls:
+    log = tmp_path / "strace.log"
+    with recorded(sidecar.process.pid, log, SYSCALLS):
         assert operation.perform()
-    reached = [what for what in (what_reached(*call) for call in calls) if what]
+    reached = [what for what in (what_reached(*call) for call in read_calls(log)) if what]
     proof.reached("order", " → ".join(reached))
     assert order == reached
+
+
+@pytest.mark.system
+def test_directories_are_synced(tmp_path: Path, proof: Proof) -> None:
+    """The directories that a first start makes are on disk before it listens, so that no file is lost with them."""
+    log, directory = tmp_path / "strace.log", tmp_path / "sidecar"
+    sidecar = Sidecar(directory, prefix=recorder(log, "/^mkdir,fsync")).start()
+    try:
+        calls = read_calls(log)
+    finally:
+        sidecar.close()
+    made = [arguments.split('"')[1] for call, arguments in calls if call.startswith("mkdir")]
+    synced = {arguments.partition("<")[2].partition(">")[0] for call, arguments in calls if call == "fsync"}
+    proof.reached("directories made", len(made))
+    assert [f"{directory}/data", f"{directory}/data/saves"] == [
+        path for path in made if path.startswith(f"{directory}/")
+    ]
+    assert {f"{directory}", f"{directory}/data"} <= synced

@@ -44,14 +44,27 @@ _RESUMED = re.compile(r"(?P<thread>\d+) +<\.\.\. \w+ resumed>")
 
 
 @contextmanager
-def recorded(pid: int, log: Path, syscalls: str) -> Iterator[list[tuple[str, str]]]:
-    """Record a process's calls of some kinds inside the block: name and arguments, in the order in which they ended.
+def recorded(pid: int, log: Path, syscalls: str) -> Iterator[None]:
+    """Write a running process's calls of some kinds to a log that `read_calls` reads, inside the block."""
+    with attached(pid, f"--output={log}", *_recording(syscalls)):
+        yield
 
-    The list is filled when the block ends. Descriptors in arguments are followed by what they stand for.
+
+def recorder(log: Path, syscalls: str) -> tuple[str, ...]:
+    """Return the command that runs another one, as its own process, and writes such a log."""
+    return ("strace", "--daemonize", "--follow-forks", f"--output={log}", *_recording(syscalls))
+
+
+def _recording(syscalls: str) -> tuple[str, ...]:
+    return ("--decode-fds", f"--trace={syscalls}")
+
+
+def read_calls(log: Path) -> list[tuple[str, str]]:
+    """Return names and arguments of calls in the order in which they ended.
+
+    Descriptors in arguments are followed by what they stand for, as in `3</etc/passwd>`.
     """
     calls: list[tuple[str, str]] = []
-    with attached(pid, f"--output={log}", "--decode-fds", f"--trace={syscalls}"):
-        yield calls
     begun: dict[str, tuple[str, str]] = {}
     for line in log.read_text().splitlines():
         if found := _CALL.match(line):
@@ -60,3 +73,4 @@ def recorded(pid: int, log: Path, syscalls: str) -> Iterator[list[tuple[str, str
                 calls.append(begun.pop(found["thread"]))
         elif found := _RESUMED.match(line):
             calls.append(begun.pop(found["thread"]))
+    return calls

@@ -24,6 +24,7 @@ from chronoprof_sidecar.errors import (
     StoreError,
     UnavailableError,
 )
+from chronoprof_sidecar.store.embedded.directories import make_directory
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class SaveDirectory:
         """
         self._limits = limits
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(path)
             self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             raise StoreError(f"cannot open the save directory {path}: {error.strerror}") from error

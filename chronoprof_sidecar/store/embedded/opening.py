@@ -10,6 +10,7 @@ from chronoprof_sidecar.errors import StoreError, UnavailableError
 from chronoprof_sidecar.settings import Settings
 from chronoprof_sidecar.store.embedded.clocks import ServiceClock
 from chronoprof_sidecar.store.embedded.database import Database, UnknownOutcomeError, UnusableDatabaseError
+from chronoprof_sidecar.store.embedded.directories import make_directory
 from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.overflow import OverflowLog
@@ -128,7 +129,7 @@ def _read(settings: Settings, path: Path, limits: SaveLimits, now_ns: int) -> _L
 
 def _prepare_directory(path: Path) -> Path:
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path)
     except OSError as error:
         raise StoreError(f"cannot make the data directory {path}: {error.strerror} (CHRONOPROF_DATA_DIR)") from error
     return path
