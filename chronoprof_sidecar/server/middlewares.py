@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 from chronoprof_sidecar.errors import ChronoprofError
 from chronoprof_sidecar.protocol import REQUEST_ID_HEADER
 from chronoprof_sidecar.server.context import GATE, LIFECYCLE, REQUEST_ID
-from chronoprof_sidecar.server.errors import STATUS, answer_bug, answer_http, answer_refusal
+from chronoprof_sidecar.server.errors import STATUS, answer_bug, answer_http, answer_not_http, answer_refusal
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ def guard_requests() -> Middleware:
         request_id = _given_id(request) or f"{prefix}{next(numbers):08x}"
         request[REQUEST_ID] = request_id
         try:
+            if _has_uncertain_end(request):
+                return answer_not_http()
             request.app[GATE].check(request)
             answer = await handler(request)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the client gets JSON and the log gets the traceback
@@ -44,6 +46,16 @@ def guard_requests() -> Middleware:
         return answer
 
     return guard_request
+
+
+def _has_uncertain_end(request: web.Request) -> bool:
+    """Say whether a proxy may see the end of the request elsewhere than we do.
+
+    It is HTTP/1, and if it has a coding that is one and chunked (RFC 9112, 6.1): aiohttp's compiled parser sees to both
+    by itself, the one in Python to neither.
+    """
+    codings = request.headers.get("Transfer-Encoding")
+    return request.version.major != 1 or (codings is not None and codings.lower() != "chunked")
 
 
 def _given_id(request: web.Request) -> str | None:
