@@ -94,6 +94,18 @@ def test_sampling_multiplies_every_count(counts: Counts, times: int) -> None:
     assert sum(counts.values()) * times == histogram.count
 
 
+def test_a_duration_of_zero_takes_no_room() -> None:
+    """Zeros beside ordinary durations widen nothing, and are the lowest ranks."""
+    histogram = histogram_of({0: 3, 8000: 1})
+    histogram.merge(histogram_of({0: 5}))
+    histogram.add([0, 8001], [1, 1], times=2)
+    assert {0: 10, 8000: 1, 8001: 2} == content_of(histogram)
+    assert 2 == len(histogram.counts)
+    zero, last_zero, low, high = histogram.percentiles([0, 76, 77, 100])
+    assert (0.0, 0.0) == (zero, last_zero)
+    assert 0.0 < low < high
+
+
 def test_counts_stay_exact_where_64_bits_end() -> None:
     """The count after 2^64 - 1 is 2^64, in one bucket and in the sum."""
     histogram = histogram_of({8000: 2**64 - 1})

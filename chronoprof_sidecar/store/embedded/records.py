@@ -79,7 +79,8 @@ def encode_statistics(slot: Slot, lsn: int, row: FunctionStatistics) -> bytes:
     counts = histogram.counts
     # No count exceeds their sum, and checking that alone spares looking at each of them.
     packed = counts.tolist() if isinstance(counts, array) and row.calls < _MAX_PACKED else list(map(_pack, counts))
-    return _seal(slot, (lsn, *map(_pack, figures), histogram.offset, packed))
+    zeros = (_pack(histogram.zeros),) if histogram.zeros else ()
+    return _seal(slot, (lsn, *map(_pack, figures), histogram.offset, packed, *zeros))
 
 
 def decode_statistics(slot: Slot, record: bytes) -> tuple[int, FunctionStatistics]:
@@ -88,11 +89,11 @@ def decode_statistics(slot: Slot, record: bytes) -> tuple[int, FunctionStatistic
     Raises:
         DamagedRecordError: the record is not what was written.
     """
-    lsn, errors, total_ns, min_ns, max_ns, first_ns, last_ns, offset, counts = _unseal(slot, record)
+    lsn, errors, total_ns, min_ns, max_ns, first_ns, last_ns, offset, counts, *zeros = _unseal(slot, record)
     row = FunctionStatistics(min_ns, max_ns, first_ns, last_ns)
     row.errors = errors
     row.total_ns = total_ns
-    row.histogram = Histogram.restore(offset, counts)
+    row.histogram = Histogram.restore(offset, counts, *zeros)
     return lsn, row
 
 
