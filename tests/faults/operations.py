@@ -43,10 +43,12 @@ class Operation(ABC):
     def repeat(self) -> None:
         """Do again what may not have been reported, whichever state stands; then the new one must."""
 
-    def ask(self, path: str, body: object = None, *, key: str = ADMIN_KEY) -> tuple[int, Any] | None:
-        """Return status and answer of a POST; None when there was none."""
+    def ask(
+        self, path: str, body: object = None, *, key: str = ADMIN_KEY, method: str = "POST"
+    ) -> tuple[int, Any] | None:
+        """Return status and answer of a request; None when there was no answer."""
         try:
-            return self._sidecar.request("POST", path, body, key=key)
+            return self._sidecar.request(method, path, body, key=key)
         except (OSError, http.client.HTTPException):
             return None
 

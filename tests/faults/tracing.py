@@ -15,6 +15,11 @@ class Step(NamedTuple):
     """A name, or a regular expression after a slash: `/^rename` is all of its kin, whichever the machine has."""
     number: int
 
+    @property
+    def kill(self) -> str:
+        """The option that kills a process before it takes this step."""
+        return f"--inject={self.syscall}:signal=KILL:when={self.number}"
+
 
 @contextmanager
 def attached(pid: int, *options: str) -> Iterator[None]:
@@ -35,24 +40,33 @@ def attached(pid: int, *options: str) -> Iterator[None]:
 @contextmanager
 def killed_at(pid: int, step: Step) -> Iterator[None]:
     """Kill a process before it takes this step inside the block; counting begins here."""
-    with attached(pid, "--output=/dev/null", f"--inject={step.syscall}:signal=KILL:when={step.number}"):
+    with attached(pid, "--output=/dev/null", step.kill):
         yield
 
 
+_RUN = ("strace", "--daemonize", "--follow-forks")
 _CALL = re.compile(r"(?P<thread>\d+) +(?P<call>\w+)\((?P<arguments>.*)")
 _RESUMED = re.compile(r"(?P<thread>\d+) +<\.\.\. \w+ resumed>")
 
 
 @contextmanager
 def recorded(pid: int, log: Path, syscalls: str) -> Iterator[None]:
-    """Write a running process's calls of some kinds to a log that `read_calls` reads, inside the block."""
-    with attached(pid, f"--output={log}", *_recording(syscalls)):
+    """Write a running process's calls of some kinds to a log that `read_calls` reads, inside the block.
+
+    Syncing takes a while longer than it would, so that whoever does not wait for it is found out.
+    """
+    with attached(pid, f"--output={log}", *_recording(syscalls), "--inject=fsync,fdatasync:delay_enter=50000"):
         yield
 
 
 def recorder(log: Path, syscalls: str) -> tuple[str, ...]:
-    """Return the command that runs another one, as its own process, and writes such a log."""
-    return ("strace", "--daemonize", "--follow-forks", f"--output={log}", *_recording(syscalls))
+    """Return a command that runs another one, in its own place, and writes such a log."""
+    return (*_RUN, f"--output={log}", *_recording(syscalls))
+
+
+def killer(step: Step) -> tuple[str, ...]:
+    """Return a command that runs another one, in its own place, and kills it before it takes this step."""
+    return (*_RUN, "--output=/dev/null", step.kill)
 
 
 def _recording(syscalls: str) -> tuple[str, ...]:
