@@ -85,19 +85,21 @@ class Proxy:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take one connection's requests, one after the other, until one has another fate than to pass."""
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                content = await _read_message(reader)
-                fate = self.decide()
-                self.met[fate] += 1
-                if fate is Fate.HOLD:
-                    self.held.append(Attempt(content))
-                    break
-                answer = await self._forward(content)
-                if fate is Fate.LOSE_ANSWER:
-                    break
-                writer.write(answer)
-        writer.close()
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                while True:
+                    content = await _read_message(reader)
+                    fate = self.decide()
+                    self.met[fate] += 1
+                    if fate is Fate.HOLD:
+                        self.held.append(Attempt(content))
+                        break
+                    answer = await self._forward(content)
+                    if fate is Fate.LOSE_ANSWER:
+                        break
+                    writer.write(answer)
+        finally:
+            await _hang_up(writer)
 
     async def _forward(self, content: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._upstream_port)
@@ -105,7 +107,14 @@ class Proxy:
             writer.write(content)
             return await _read_message(reader)
         finally:
-            writer.close()
+            await _hang_up(writer)
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, and wait until it is: the loop may end right after this."""
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def _read_message(reader: asyncio.StreamReader) -> bytes:
