@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from chronoprof_sidecar.cli.demo import WORKERS
 from chronoprof_sidecar.cli.demo.children import accepts_connections
 
 PATIENCE_SECONDS = 90.0
 COUNTS = re.compile(r"Its users counted (\d+) answers, the sidecar (\d+) calls in (\d+) worker processes\.")
+ENOUGH_FOR_NEW_WORKERS = re.compile(r"Load: ([6-9]\d\d|\d{4,}) answers")
+"""The three workers end after 188 requests each, at the latest."""
 CURL = re.compile(r"^curl .*(?:\\\n.*)+", re.MULTILINE)
 
 
@@ -34,13 +37,13 @@ def running_demo(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[
             demo.terminate()
 
 
-def read_until(demo: subprocess.Popen[str], end: str) -> str:
-    """Return what the demo prints up to the line that holds `end`."""
+def read_until(demo: subprocess.Popen[str], end: str | re.Pattern[str]) -> str:
+    """Return what the demo prints up to the line in which `end` is found."""
     assert demo.stdout is not None
     lines = []
     for line in demo.stdout:
         lines.append(line)
-        if end in line:
+        if re.search(end, line):
             return "".join(lines)
     raise AssertionError("".join(lines))
 
@@ -53,9 +56,11 @@ def ports_in(introduction: str) -> set[int]:
 
 
 def test_the_demo_counts_every_answer(tmp_path: Path) -> None:
-    """After some seconds of load on workers that come and go, the sidecar's count is the users' own."""
-    with running_demo(tmp_path, "--duration=8") as demo:
-        output, _ = demo.communicate(timeout=PATIENCE_SECONDS)
+    """After so much load that workers came and went, the sidecar's count is the users' own."""
+    with running_demo(tmp_path) as demo:
+        output = read_until(demo, ENOUGH_FOR_NEW_WORKERS)
+        demo.send_signal(signal.SIGINT)
+        output += demo.communicate(timeout=PATIENCE_SECONDS)[0]
     assert 0 == demo.returncode, output
     counts = COUNTS.search(output)
     assert counts, output
@@ -63,7 +68,15 @@ def test_the_demo_counts_every_answer(tmp_path: Path) -> None:
     assert "memories.search.rank" in output
     assert "no answer" not in output
     assert int(counts[1]) == int(counts[2]) > 0
-    assert int(counts[3]) > 3  # so many are there at a time
+    assert int(counts[3]) > WORKERS
+
+
+def test_the_demo_ends_by_itself(tmp_path: Path) -> None:
+    """Told for how long, it ends then, with its account."""
+    with running_demo(tmp_path, "--duration=1") as demo:
+        output, _ = demo.communicate(timeout=PATIENCE_SECONDS)
+    assert 0 == demo.returncode, output
+    assert COUNTS.search(output), output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

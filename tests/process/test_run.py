@@ -146,8 +146,11 @@ def uvicorn(*arguments: str, app: str = "shop.web:app") -> list[str]:
 
 
 def uwsgi() -> list[str]:
-    serving = ["--http-socket=127.0.0.1:{port}", "--module=shop.web:app", "--die-on-term", "--disable-logging"]
-    return ["-c", "from pyuwsgi import run; run()", *serving, "--master", "--processes=2", "--enable-threads"]
+    serving = ["--http-socket=127.0.0.1:{port}", "--module=shop.web:app", "--disable-logging"]
+    # By itself, SIGTERM kills a worker that is still in the tail of a request, and no exit hook runs.
+    graceful = "--hook-master-start=unix_signal:15 gracefully_kill_them_all"
+    master = ["--master", "--processes=2", "--enable-threads", graceful]
+    return ["-c", "from pyuwsgi import run; run()", *serving, *master]
 
 
 CASES = {
