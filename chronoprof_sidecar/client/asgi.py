@@ -7,12 +7,13 @@ are not part of it. Websockets pass through. Names come from `asgi_routes`, the 
     app = ProfilingMiddleware(app)
 """
 
+from collections.abc import Awaitable
 from time import perf_counter
 from typing import Any, Final
 
 from chronoprof_sidecar.client.asgi_routes import Scope, TemplateReader, ask_quart
 from chronoprof_sidecar.client.exchange import EXCHANGE_KEY, Exchange, RequestProfiler, chosen_profiler
-from chronoprof_sidecar.client.lifespan import App, Lifespan, Message, Receive, Send
+from chronoprof_sidecar.client.lifespan import App, Lifespan, Message, Send
 from chronoprof_sidecar.protocol import CLIENT_HEADER
 
 _CLIENT_HEADER: Final = CLIENT_HEADER.lower().encode()
@@ -33,40 +34,58 @@ class ProfilingMiddleware:
         if not self._profiler.enabled:
             await self.app(scope, receive, send)
         elif scope["type"] == "http" and EXCHANGE_KEY not in scope and not _is_client(scope["headers"]):
-            await self._serve(scope, receive, send)
+            exchange = scope[EXCHANGE_KEY] = _AsgiExchange(self._profiler, scope["method"])
+            exchange.scope, exchange.send_on, exchange.templates = scope, send, self._templates
+            try:
+                await self.app(scope, receive, exchange.send)
+            except BaseException:
+                exchange.end(failed=True)
+                raise
+            # Usually at its end by now. If not, the client went away, or the app never answered and the server will.
+            exchange.end(failed=not exchange.status)
         elif scope["type"] == "lifespan":
             await Lifespan(self._profiler, receive, send).run(self.app, scope)
         else:
             await self.app(scope, receive, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = scope[EXCHANGE_KEY] = Exchange(self._profiler, scope["method"])
 
-        async def timed_send(message: Message) -> None:
-            kind = message["type"]
-            if kind == "http.response.start":
-                exchange.status = message["status"]
-            await send(message)
-            if kind in _BODY_MESSAGES and not message.get("more_body"):
-                self._finish(exchange, scope)
+class _AsgiExchange(Exchange):
+    """An exchange that learns the status, and the moment of its end, from the `send` that it hands to the app.
 
-        try:
-            await self.app(scope, receive, timed_send)
-        except BaseException:
-            self._finish(exchange, scope, failed=True)
-            raise
-        # Usually finished by now. If not, the client went away, or the app never answered and the server will, by 500.
-        self._finish(exchange, scope, failed=not exchange.status)
+    A method costs less than a function made for each request. Until the end, it and the scope hold each other.
+    """
 
-    def _finish(self, exchange: Exchange, scope: Scope, failed: bool = False) -> None:
-        if exchange.finished:
+    __slots__ = ("scope", "send_on", "templates")
+
+    scope: Scope | None
+    send_on: Send
+    templates: TemplateReader
+
+    def send(self, message: Message) -> Awaitable[None]:
+        """Send one message of the answer."""
+        kind = message["type"]
+        if kind in _BODY_MESSAGES and not message.get("more_body"):
+            return self._send_last(message)
+        if kind == "http.response.start":
+            self.status = message["status"]
+        return self.send_on(message)
+
+    async def _send_last(self, message: Message) -> None:
+        await self.send_on(message)
+        self.end()
+
+    def end(self, failed: bool = False) -> None:
+        """Finish the exchange under its template, unless that has happened."""
+        scope = self.scope
+        if scope is None:
             return
         ended = perf_counter()  # a first look at an app's routes takes its time
+        self.scope = None
         try:
-            exchange.template = self._templates.read(scope, exchange.template)
+            self.template = self.templates.read(scope, self.template)
         except Exception:  # noqa: BLE001 - a framework that changed its scope costs the name, never the request
-            exchange.template = None
-        exchange.finish(failed, ended)
+            self.template = None
+        self.finish(failed, ended)
 
 
 def _is_client(headers: Any) -> bool:

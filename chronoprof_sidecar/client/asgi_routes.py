@@ -31,7 +31,7 @@ class TemplateReader:
 
         `lent` is the template that the framework lent to the exchange, if any.
         """
-        template = lent or _litestar_template(scope)
+        template = lent or (_litestar_template(scope) if "path_template" in scope else None)
         endpoint = scope.get("endpoint")
         if template:
             return template if endpoint is None else self._mount_of(scope, endpoint) + template

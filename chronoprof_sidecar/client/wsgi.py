@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from chronoprof_sidecar.client.bodies import time_body
 from chronoprof_sidecar.client.exchange import EXCHANGE_KEY, Exchange, RequestProfiler, chosen_profiler
-from chronoprof_sidecar.client.routes import with_slash
 from chronoprof_sidecar.protocol import CLIENT_HEADER
 
 Environ = dict[str, Any]
@@ -34,37 +33,56 @@ class ProfilingMiddleware:
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         """Serve one request."""
-        profiler = self._profiler
-        if not profiler.enabled or _is_untimed(environ):
+        if not self._profiler.enabled or _is_untimed(environ):
             return self.app(environ, start_response)
-        script_name = environ.get("SCRIPT_NAME", "")
-        exchange = environ[EXCHANGE_KEY] = Exchange(profiler, environ["REQUEST_METHOD"])
-
-        def timed_start_response(status: str, *args: Any) -> Any:
-            if not exchange.status:  # an app may start anew, to report an error
-                self._name(exchange, environ, script_name)
-            code = status[:3]
-            exchange.status = int(code) if code.isdecimal() else 0
-            return start_response(status, *args)
-
+        exchange = environ[EXCHANGE_KEY] = _WsgiExchange(self._profiler, environ["REQUEST_METHOD"])
+        exchange.environ, exchange.start_on, exchange.mounts = environ, start_response, self._mounts
+        exchange.script_name = environ.get("SCRIPT_NAME", "")
         try:
-            body = self.app(environ, timed_start_response)
+            body = self.app(environ, exchange.start_response)
         except BaseException:
             exchange.finish(failed=True)
             raise
         return time_body(body, exchange, environ)
 
-    def _name(self, exchange: Exchange, environ: Environ, script_name: str) -> None:
+
+class _WsgiExchange(Exchange):
+    """An exchange that learns status and template from the `start_response` that it hands to the app.
+
+    A method costs less than a function made for each request. Until the answer begins, it and the environ hold each
+    other; an app that never begins one leaves them to the garbage collector.
+    """
+
+    __slots__ = ("environ", "mounts", "script_name", "start_on")
+
+    environ: Environ | None
+    mounts: frozenset[str]
+    script_name: str
+    start_on: Callable[..., Any]
+
+    def start_response(self, status: str, *args: Any) -> Any:
+        """Begin the answer, or begin it anew to report an error."""
+        if self.environ is not None:
+            self._read_template(self.environ)
+            self.environ = None
+        code = status[:3]
+        self.status = int(code) if code.isdecimal() else 0
+        return self.start_on(status, *args)
+
+    def _read_template(self, environ: Environ) -> None:
         """Read the template while it is there: Flask's request context ends before the body begins."""
-        template = exchange.template
-        if template is None:
+        if self.template is None:
             rule = getattr(environ.get("werkzeug.request"), "url_rule", None)
             if rule is None:
                 return
-            template = with_slash(rule.rule)
-        mounted_at = environ.get("SCRIPT_NAME", "")[len(script_name) :]
+            self.template = rule.rule  # which werkzeug makes begin with a slash
+        now_at = environ.get("SCRIPT_NAME", "")
+        if now_at == self.script_name:
+            return
         # The app was mounted there by its own code only if a dispatcher says so; others may put raw paths there.
-        exchange.template = mounted_at + template if mounted_at in self._mounts else template
+        mounted_at = now_at[len(self.script_name) :]
+        if mounted_at in self.mounts:
+            self.template = mounted_at + self.template
 
 
 def _is_untimed(environ: Environ) -> bool:

@@ -1,6 +1,7 @@
 """The ASGI middleware with bare apps: what passes through, how requests end, and the lifespan."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -249,3 +250,16 @@ def test_without_asyncio_it_closes_in_place(recorder: Recorder) -> None:
     with pytest.raises(StopIteration):
         close_off_loop(recorder).send(None)
     assert [2.0] == recorder.close_timeouts
+
+
+async def test_a_request_leaves_nothing_to_the_garbage_collector(recorder: Recorder) -> None:
+    """What a middleware makes for a request is gone with it, also in hosts that switch the collector off."""
+    app = ProfilingMiddleware(greet, profiler=recorder)
+    await call_asgi(app, "/")
+    gc.collect()
+    gc.disable()
+    try:
+        await call_asgi(app, "/")
+        assert 0 == gc.collect()
+    finally:
+        gc.enable()

@@ -1,5 +1,6 @@
 """The WSGI middleware with bare apps: what passes through, how bodies end, and what servers rely on."""
 
+import gc
 import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -175,3 +176,15 @@ def test_files_reach_the_server_as_files(recorder: Recorder) -> None:
     file.close()
     assert [Sample("GET <unmatched>")] == recorder.samples
     assert file.filelike.closed
+
+
+def test_a_request_leaves_nothing_to_the_garbage_collector(recorder: Recorder) -> None:
+    """What a middleware makes for a request is gone with it, also in hosts that switch the collector off."""
+    app = ProfilingMiddleware(greet, profiler=recorder)
+    gc.collect()
+    gc.disable()
+    try:
+        call_wsgi(app, "/")
+        assert 0 == gc.collect()
+    finally:
+        gc.enable()
