@@ -51,8 +51,8 @@ test-system: $(VENV)/.ready-dev debian ## the tests that need Debian's packages;
 	$(BIN)/python -m pytest -m system $(ARGS)
 
 .PHONY: test-hosts
-test-hosts: $(VENV)/.ready-dev ## tests/hosts at full volume: a thousand forks, a sidecar frozen for half a minute
-	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/hosts $(ARGS)
+test-hosts: $(VENV)/.ready-dev ## the shim at full volume: a thousand forks, millions of calls, a sidecar frozen half a minute
+	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/hosts tests/client/test_profiler.py $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/.ready-dev debian ## prove that nothing is lost or doubled: kill -9, full disks, damaged files, lost answers

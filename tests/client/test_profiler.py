@@ -33,6 +33,10 @@ from tests.client.scripted import (
     serve,
     somebody_elses_answer,
 )
+from tests.proof import Proof
+from tests.scale import scaled
+
+CALLS_A_THREAD = scaled(50_000, full=500_000)
 
 
 def add(a: int, b: int = 1) -> int:
@@ -336,7 +340,7 @@ def hasty_switches() -> Iterator[None]:
 
 
 def test_every_call_of_many_threads_is_counted(
-    profiler: Profiler, sidecar: ScriptedSidecar, hasty_switches: None
+    profiler: Profiler, sidecar: ScriptedSidecar, hasty_switches: None, proof: Proof
 ) -> None:
     """Eight threads that take turns every microsecond lose no call, while the flush thread takes what they append."""
 
@@ -347,7 +351,7 @@ def test_every_call_of_many_threads_is_counted(
     timed_fail = profiler.timed("fail")(fail)
 
     def call() -> None:
-        for number in range(50_000):
+        for number in range(CALLS_A_THREAD):
             try:
                 timed_fail(number)
             except ValueError:
@@ -363,7 +367,9 @@ def test_every_call_of_many_threads_is_counted(
         thread.join()
 
     assert profiler.flush(DEADLINE_SECONDS)
-    assert (400_000, 200_000) == (sidecar.calls["fail"], sidecar.errors["fail"])
+    calls = 8 * CALLS_A_THREAD
+    assert (calls, calls // 2) == (sidecar.calls["fail"], sidecar.errors["fail"])
+    proof.reached("calls, all counted", f"{calls:,}")
 
 
 # --- delivering -----------------------------------------------------------------------------------------------------

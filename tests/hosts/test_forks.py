@@ -4,6 +4,7 @@ import pytest
 
 from tests.hosts.script import Script
 from tests.process.sidecar import Sidecar, wait_until
+from tests.proof import Proof
 from tests.scale import scaled
 
 FORKS = scaled(200, full=1000)
@@ -16,7 +17,7 @@ gevent.monkey.patch_all()
 """
 
 
-def test_forks_while_sending(sidecar: Sidecar, script: Script) -> None:
+def test_forks_while_sending(sidecar: Sidecar, script: Script, proof: Proof) -> None:
     """Many forks of an app whose threads record and whose thread sends: no child hangs, no call counts twice."""
     recorded = script.run(
         f"""
@@ -57,6 +58,7 @@ def test_forks_while_sending(sidecar: Sidecar, script: Script) -> None:
     assert {"work": int(recorded) + FORKS} == sidecar.calls()
     assert FORKS + 1 == len(sidecar.senders())
     assert {True} == {sender["final"] for sender in sidecar.senders()}
+    proof.reached("forks without a deadlock or a double count", FORKS)
 
 
 @pytest.mark.parametrize("host", ["", GEVENT], ids=["plain", "gevent"])

@@ -1,5 +1,6 @@
 """A sidecar that is frozen in the middle of everything: it takes connections and bytes, and answers nothing."""
 
+import statistics
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -13,9 +14,10 @@ from tests.hosts.uvicorn import Uvicorn
 from tests.process.app_server import AppServer, Load
 from tests.process.gunicorn import Gunicorn
 from tests.process.sidecar import Sidecar, wait_until
+from tests.proof import Proof
 from tests.scale import scaled
 
-FROZEN_SECONDS = float(scaled(4, full=30))
+FROZEN_SECONDS = float(scaled(3, full=30))
 A_WAIT_SECONDS = 2.0
 """Less than a request would take that waits for the sidecar, and far more than any other does on a busy machine."""
 END_SECONDS = 8.0
@@ -28,20 +30,33 @@ HOSTS: dict[str, tuple[Callable[[Sidecar, Path], AppServer], tuple[str, str]]] =
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_an_app_beside_a_frozen_sidecar(sidecar: Sidecar, tmp_path: Path, host: str) -> None:
-    """No request waits for the sidecar, and all are counted once after it goes on."""
+def test_an_app_beside_a_frozen_sidecar(sidecar: Sidecar, tmp_path: Path, host: str, proof: Proof) -> None:
+    """No request waits for a sidecar that is frozen, and all are counted once after it goes on."""
     start, names = HOSTS[host]
     with closing(start(sidecar, tmp_path)) as app:
-        users = Load(app, threads=2)
+        before = _load_for(FROZEN_SECONDS, app)
         wait_until(sidecar.calls, "the first figures")
         with sidecar.frozen():
-            thaw_at = time.monotonic() + FROZEN_SECONDS
-            wait_until(lambda: time.monotonic() >= thaw_at, "the length of the frost", FROZEN_SECONDS + 30)
-        answered = users.stop()
+            during = _load_for(FROZEN_SECONDS, app)
         app.stop()
-    assert {200} == users.statuses
-    assert max(users.durations_seconds) < A_WAIT_SECONDS
-    assert_counted(sidecar, dict.fromkeys(names, answered), app, senders_at_most=1)
+    assert {200} == before.statuses | during.statuses
+    assert max(during.durations_seconds) < A_WAIT_SECONDS
+    assert_counted(sidecar, dict.fromkeys(names, before.answered + during.answered), app, senders_at_most=1)
+    proof.reached("p99 before", f"{_p99_ms(before):.1f} ms of {before.answered} requests")
+    proof.reached(f"frozen for {FROZEN_SECONDS:.0f} s", f"{_p99_ms(during):.1f} ms of {during.answered} requests")
+
+
+def _load_for(seconds: float, app: AppServer) -> Load:
+    """Make requests for so long; return the load that has ended."""
+    users = Load(app, threads=2)
+    end = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() >= end, "the end of the load", seconds + 30)
+    users.stop()
+    return users
+
+
+def _p99_ms(users: Load) -> float:
+    return statistics.quantiles(users.durations_seconds, n=100)[-1] * 1000
 
 
 @pytest.mark.parametrize("host", HOSTS)
