@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException
+from fastapi import APIRouter, BackgroundTasks, FastAPI, HTTPException, WebSocket
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from chronoprof_sidecar.client.asgi import ProfilingMiddleware
-from tests.client.frameworks.recording import Case, Recorder, Sample, call_asgi
+from tests.client.frameworks.recording import Case, Recorder, Sample, call_asgi, call_websocket
 
 
 async def plain(request: Request) -> Response:
@@ -61,6 +61,16 @@ def site(static: Path) -> FastAPI:
     async def get_broken(item_id: int) -> None:
         raise LookupError
 
+    @app.get("/stream/{n}")
+    async def get_stream(n: int) -> StreamingResponse:
+        return StreamingResponse(str(number) for number in range(n))
+
+    @app.websocket("/ws/{room}")
+    async def talk(room: str, websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text(await websocket.receive_text())
+        await websocket.close()
+
     return app
 
 
@@ -81,6 +91,7 @@ def app(recorder: Recorder, tmp_path: Path) -> ProfilingMiddleware:
         Case("HEAD", "/items/7", 405, "HEAD <unmatched>"),
         Case("GET", "/nowhere", 404, "GET <unmatched>"),
         Case("GET", "/plain", 200, "GET /plain"),
+        Case("GET", "/stream/3", 200, "GET /stream/{n}"),
         Case("GET", "/openapi.json", 200, "GET /openapi.json"),
         Case("GET", "/static/style.css", 200, "GET /static/{path:path}"),
         Case("GET", "/orders/5/lines/1", 200, "GET /orders/{order}/lines/{line}"),
@@ -110,6 +121,12 @@ async def test_exceptions_are_errors(app: ProfilingMiddleware, recorder: Recorde
     with pytest.raises(LookupError):
         await call_asgi(app, "/broken/7")
     assert [Sample("GET /broken/{item_id}", True)] == recorder.samples
+
+
+async def test_websockets_pass_through(app: ProfilingMiddleware, recorder: Recorder) -> None:
+    """A websocket works and is not timed."""
+    assert "hello" == (await call_websocket(app, "/ws/lobby"))[1]["text"]
+    assert [] == recorder.samples
 
 
 async def test_background_tasks_are_not_part_of_a_request(recorder: Recorder) -> None:
