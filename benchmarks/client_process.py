@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterable
 from itertools import repeat
 from typing import Any, Final
 
-from benchmarks.client_variants import VARIANTS, Function, work, work_async
+from benchmarks.client_variants import GENERIC, VARIANTS, Function, work, work_async
 
 REPETITIONS: Final = 7
 SECONDS_A_REPETITION: Final = 0.06
+GENERIC_BRIEFLY: Final = "generic-briefly"
 REQUEST_REPETITIONS: Final = 150
 SECONDS_OF_REQUESTS: Final = 0.004
 CPU_CALLS: Final = 1_000_000
@@ -176,6 +177,8 @@ def measure(name: str, threads: int) -> float:
         return cpu_ns_a_call(CPU_CALLS)
     if name in {"asgi", "wsgi"}:
         return middleware_ns(name)
+    if name == GENERIC_BRIEFLY:
+        return added_ns(work, VARIANTS[GENERIC].wrap(work), time_calls, REQUEST_REPETITIONS, SECONDS_OF_REQUESTS)
     variant = VARIANTS[name]
     bare: Function = work_async if variant.is_async else work
     how = time_async_calls if variant.is_async else time_calls if threads == 1 else time_in_threads(threads)
