@@ -170,6 +170,7 @@ def test_forks_in_the_middle_of_sending(sidecar: ScriptedSidecar, tmp_path: Path
                 work()
                 os._exit(0 if profiler.close(60.0) else 1)
             assert os.waitpid(child, 0)[1] == 0
+        assert profiler.flush(60.0)  # the exit would wait two seconds, which is little on a busy machine
         """,
         sidecar.url,
         directory=tmp_path,

@@ -51,6 +51,7 @@ def test_forks_while_sending(sidecar: Sidecar, script: Script, proof: Proof) -> 
         ended.set()
         for worker in workers:
             worker.join()
+        assert profiler.close(60.0)  # the exit would wait two seconds, which is little on a busy machine
         print(sum(calls))
         """,
         CHRONOPROF_FLUSH_INTERVAL="0.05",
