@@ -46,21 +46,21 @@ class Script:
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
-    def end(self, *, code: int = 0, number: signal.Signals | None = None) -> str:
+    def end(self, *, code: int = 0, number: signal.Signals | None = None, seconds: float = DEADLINE_SECONDS) -> str:
         """Wait for its end, after a signal if told so, and return what else it printed.
 
         A traceback is a failure, even where the exit code is as expected.
         """
         if number is not None:
             self.process.send_signal(number)
-        said, complaint = self.process.communicate(timeout=DEADLINE_SECONDS)
+        said, complaint = self.process.communicate(timeout=seconds)
         assert code == self.process.returncode, complaint
         assert "Traceback" not in complaint, complaint
         return said.rstrip("\n")
 
-    def run(self, text: str, *, code: int = 0, **environ: str) -> str:
+    def run(self, text: str, *, code: int = 0, seconds: float = DEADLINE_SECONDS, **environ: str) -> str:
         """Run the text to its end, and return what it printed."""
-        return self.start(text, **environ).end(code=code)
+        return self.start(text, **environ).end(code=code, seconds=seconds)
 
     def close(self) -> None:
         """Make sure that it is not left running."""

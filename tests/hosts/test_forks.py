@@ -54,6 +54,7 @@ def test_forks_while_sending(sidecar: Sidecar, script: Script, proof: Proof) -> 
         assert profiler.close(60.0)  # the exit would wait two seconds, which is little on a busy machine
         print(sum(calls))
         """,
+        seconds=FORKS / 2,  # ten times what a busy machine took
         CHRONOPROF_FLUSH_INTERVAL="0.05",
     )
     assert {"work": int(recorded) + FORKS} == sidecar.calls()
