@@ -1,8 +1,10 @@
 """The embedded store fulfils the contract, and what only it promises: a file, its damage, its crashes."""
 
 import asyncio
+import os
 import shutil
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
@@ -23,7 +25,7 @@ from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
 from chronoprof_sidecar.store.embedded.records import MINUTE, Slot, decode_statistics
 from chronoprof_sidecar.wire.batches import decode_batch
 from tests.store.bodies import make_batch
-from tests.store.contract_suite import Clock, StoreContract, StoreHarness, totals
+from tests.store.contract_suite import HOUR_NS, Clock, StoreContract, StoreHarness, totals
 
 
 def make_settings(directory: Path, **overrides: Any) -> Settings:
@@ -137,6 +139,20 @@ async def test_the_save_directory_is_bounded(harness: StoreHarness) -> None:
     store = await harness.open(max_saves=2, keep_saves=2)
     await store.save("c.json")
     assert [save.name for save in await store.saves()] == ["c.json", "a.json"]
+    await harness.close()
+
+
+async def test_saves_written_last_are_kept(harness: StoreHarness, tmp_path: Path) -> None:
+    """Saves that a clock dated ahead, before it was set back, are deleted before those that come after them."""
+    store = await harness.open(keep_saves=3)
+    for name in ("a.json", "b.json", "c.json"):
+        await store.save(name)
+        ahead_ns = time.time_ns() + 10 * 365 * 24 * HOUR_NS
+        os.utime(tmp_path / "data" / "saves" / name, ns=(ahead_ns, ahead_ns))
+    for name, kept in (("d.json", "dcb"), ("e.json", "edc"), ("f.json", "fed"), ("c.json", "cfe")):
+        await store.save(name)
+        assert [f"{letter}.json" for letter in kept] == [save.name for save in await store.saves()]
+    assert all(save.modified_ns <= time.time_ns() for save in await store.saves())
     await harness.close()
 
 

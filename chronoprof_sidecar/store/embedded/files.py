@@ -164,8 +164,9 @@ class SaveDirectory:
         os.rename(temporary, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         os.fsync(self._directory)
         status = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
-        self._delete_old(newest=name)
-        return SaveInfo(name, status.st_size, status.st_mtime_ns)
+        info = SaveInfo(name, status.st_size, status.st_mtime_ns)
+        self._delete_old(newest=info)
+        return info
 
     def finish(self, temporary: str, name: str) -> None:
         """Finish a rename that may have happened before a crash.
@@ -217,12 +218,23 @@ class SaveDirectory:
         if sum(info.size_bytes for info in present) >= self._limits.max_bytes:
             raise SavesFullError(f"the saves hold {self._limits.max_bytes} bytes already (CHRONOPROF_MAX_SAVES_BYTES)")
 
-    def _delete_old(self, newest: str) -> None:
+    def _delete_old(self, newest: SaveInfo) -> None:
         if not self._limits.keep_saves:
             return
-        others = [info.name for info in self.list() if info.name != newest]
-        for name in others[self._limits.keep_saves - 1 :]:
-            self.discard(name)
+        others = [info for info in self.list() if info.name != newest.name]
+        for info in others[self._limits.keep_saves - 1 :]:
+            self.discard(info.name)
+        self._date_before(newest, others[: self._limits.keep_saves - 1])
+
+    def _date_before(self, newest: SaveInfo, others: Sequence[SaveInfo]) -> None:
+        """Have saves, newest first, be dated before `newest`: once a clock was set back, those from before would stay
+        the newest for as long, and every save that comes would be deleted for the next."""
+        latest_ns = newest.modified_ns - 1
+        for info in others:
+            if info.modified_ns <= latest_ns:
+                break
+            os.utime(info.name, ns=(latest_ns, latest_ns), dir_fd=self._directory, follow_symlinks=False)
+            latest_ns -= 1
 
 
 def _unwritable(error: OSError) -> UnavailableError:
