@@ -85,7 +85,7 @@ def advance(sender: Sender | None, client: SequenceId, batch: Batch, arrived_ns:
         service=batch.labels.service,
         version=batch.labels.version,
         instance=batch.instance,
-        first_batch_ns=sender.first_batch_ns if sender else arrived_ns,
+        first_batch_ns=min(sender.first_batch_ns, arrived_ns) if sender else arrived_ns,
         last_batch_ns=arrived_ns,
         calls=accepted + (sender.calls if sender else 0),
         dropped=batch.dropped + (sender.dropped if sender else 0),

@@ -23,6 +23,8 @@ from chronoprof_sidecar.store.embedded import checkpoint, open_store
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
 from chronoprof_sidecar.store.embedded.records import MINUTE, Slot, decode_statistics
+from chronoprof_sidecar.store.embedded.store import EmbeddedStore
+from chronoprof_sidecar.store.embedded.upkeep import CHECKPOINT_BYTES
 from chronoprof_sidecar.wire.batches import decode_batch
 from tests.store.bodies import make_batch
 from tests.store.contract_suite import HOUR_NS, Clock, StoreContract, StoreHarness, totals
@@ -139,6 +141,18 @@ async def test_the_save_directory_is_bounded(harness: StoreHarness) -> None:
     store = await harness.open(max_saves=2, keep_saves=2)
     await store.save("c.json")
     assert [save.name for save in await store.saves()] == ["c.json", "a.json"]
+    await harness.close()
+
+
+async def test_a_journal_of_nothing_is_cut(harness: StoreHarness) -> None:
+    """A long journal of batches that a reset threw away is cut like any other, and leaves no step for ever due."""
+    store = await harness.open()
+    assert isinstance(store, EmbeddedStore)
+    upkeep = store._parts.writer._upkeep
+    upkeep.note_journaled(CHECKPOINT_BYTES)
+    for _ in range(5):
+        await upkeep.step()
+    assert upkeep.due_in_seconds() > 0
     await harness.close()
 
 

@@ -11,7 +11,7 @@ every total right.
     crash after it                    the journal holds what came after the round began
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeVar
@@ -151,15 +151,15 @@ def write_slice(database: Database, part: Slice, lsn: int, now_ns: int) -> list[
     return damaged
 
 
-def finish_round(database: Database, lsn: int, service_minute: int) -> None:
-    """Cut the journal, now that every row counts its entries up to `lsn`.
+def finish_round(database: Database, lsn: int, values: Mapping[str, int | str]) -> None:
+    """Cut the journal, now that every row counts its entries up to `lsn`, and write what else a restart is to know.
 
     Raises:
         UnavailableError, UnknownOutcomeError: as `Database.transaction`.
     """
     with database.transaction():
         database.truncate_journal(lsn)
-        database.write_meta(lsn=lsn, service_minute=service_minute)
+        database.write_meta(lsn=lsn, **values)
 
 
 def _add_delta(slot: Slot, lsn: int, stored: bytes | None, delta: FunctionStatistics | Losses) -> bytes:

@@ -173,12 +173,12 @@ class Database:
         """Erase all records of one kind."""
         self._connection.execute("DELETE FROM rows WHERE kind = ?", (kind,))
 
-    def erase_some_rows(self, kind: int, *, before_span: int, limit: int) -> int:
-        """Erase at most `limit` records of spans before `before_span`, and return how many there were."""
-        some = "SELECT rowid FROM rows WHERE kind = ? AND span < ? LIMIT ?"
+    def erase_some_rows(self, kind: int, spans: range, limit: int) -> int:
+        """Erase at most `limit` records of some spans, and return how many there were."""
+        some = "SELECT rowid FROM rows WHERE kind = ? AND span >= ? AND span < ? LIMIT ?"
         erased = self._connection.execute(
             f"DELETE FROM rows WHERE rowid IN ({some})",  # noqa: S608  our own text
-            (kind, before_span, limit),
+            (kind, spans.start, spans.stop, limit),
         )
         return erased.rowcount
 
@@ -191,7 +191,7 @@ class Database:
 
     def erase_old_windows(self, generation: int, limit: int) -> int:
         """Erase at most `limit` records each of the windows before `generation`, and return how many there were."""
-        return sum(self.erase_some_rows(kind, before_span=generation, limit=limit) for kind in (WINDOW, WINDOW_LOSSES))
+        return sum(self.erase_some_rows(kind, range(generation), limit) for kind in (WINDOW, WINDOW_LOSSES))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,7 @@ class Memory:
         """Count a committed entry of the current generation."""
         batch, placement = entry.batch, entry.placement
         minute = self._minute_of(entry)
+        self._begin_by(entry.arrived_ns)
         self.window.count(placement, batch.items, entry.arrived_ns)
         minute.rows.count(placement, batch.items, entry.arrived_ns)
         self.dirty.rows.setdefault(placement.labels, set()).update(placement.row_name(name) for name, _ in batch.items)
@@ -83,6 +84,7 @@ class Memory:
         """Count what of an entry was not yet written when the process ended; `covered` says what was."""
         batch, placement = entry.batch, entry.placement
         if entry.generation == self.generation:
+            self._begin_by(entry.arrived_ns)
             items = _uncovered(entry, WINDOW, entry.generation, covered)
             self.window.count(placement, items, entry.arrived_ns)
             names = self.dirty.rows.setdefault(placement.labels, set())
@@ -119,7 +121,7 @@ class Memory:
         asked = (service for service in self.losses if selection.service in (None, service) or service == OTHER)
         return Snapshot(
             generation=self.generation,
-            window_start_ns=self.window_start_ns,
+            window_start_ns=min(self.window_start_ns, taken_ns),
             taken_ns=taken_ns,
             services=sorted(services),
             rows=self.window.snapshot(selection),
@@ -128,7 +130,11 @@ class Memory:
 
     def sender_list(self) -> list[Sender]:
         """Return every remembered sender, the one silent longest first."""
-        return sorted(self.senders, key=lambda sender: sender.last_batch_ns)
+        return sorted(self.senders, key=lambda sender: (sender.active_minute, sender.last_batch_ns))
+
+    def _begin_by(self, arrived_ns: int) -> None:
+        """Have the window begin no later than what it counts, which comes from before its start when clocks go back."""
+        self.window_start_ns = min(self.window_start_ns, arrived_ns)
 
     def _remember(self, sender: Sender) -> None:
         self.senders.put(sender)

@@ -13,6 +13,7 @@ from chronoprof_sidecar.store.embedded.database import Database, UnknownOutcomeE
 from chronoprof_sidecar.store.embedded.directories import make_directory
 from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
 from chronoprof_sidecar.store.embedded.memory import Memory
+from chronoprof_sidecar.store.embedded.minutes import Minutes
 from chronoprof_sidecar.store.embedded.overflow import OverflowLog
 from chronoprof_sidecar.store.embedded.queue import JobQueue
 from chronoprof_sidecar.store.embedded.records import MINUTE
@@ -34,7 +35,7 @@ class _Loaded:
     saves: SaveDirectory
     memory: Memory
     service_minute: int
-    minutes: list[int]
+    minutes: Minutes
 
 
 async def open_store(
@@ -121,10 +122,17 @@ def _read(settings: Settings, path: Path, limits: SaveLimits, now_ns: int) -> _L
         memory = Memory(settings.max_senders)
         meta = Recovery(database, memory, now_ns).run()
         finish_rename(database, saves, meta)
-        return _Loaded(database, saves, memory, int(meta.get("service_minute", 0)), database.load_spans(MINUTE))
+        return _Loaded(database, saves, memory, int(meta.get("service_minute", 0)), _read_minutes(database, meta))
     except BaseException:
         database.close()
         raise
+
+
+def _read_minutes(database: Database, meta: dict[str, int | str]) -> Minutes:
+    try:
+        return Minutes(int(number) for number in str(meta["minutes"]).split())
+    except (KeyError, ValueError):  # not written yet, or damaged: their numbers are the next best order
+        return Minutes(database.load_spans(MINUTE))
 
 
 def _prepare_directory(path: Path) -> Path:

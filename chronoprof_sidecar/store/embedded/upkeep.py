@@ -5,7 +5,6 @@ meanwhile waits for one of them at most.
 """
 
 import logging
-from bisect import insort
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +14,7 @@ from chronoprof_sidecar.store.embedded.checkpoint import Round, finish_round, wr
 from chronoprof_sidecar.store.embedded.clocks import ServiceClock
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.memory import Memory
+from chronoprof_sidecar.store.embedded.minutes import Minutes
 from chronoprof_sidecar.store.embedded.records import MINUTE, MINUTE_LOSSES
 from chronoprof_sidecar.store.embedded.threads import Worker
 
@@ -22,10 +22,8 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT_BYTES: Final = 8 * 1024 * 1024
 """Journal size that begins a checkpoint early: some 0.3 s of replay."""
-KEPT_MINUTES: Final = 1440
-"""Minutes of history that hold data."""
 ERASED_ROWS: Final = 500
-"""Rows erased in one step."""
+"""Rows of each kind erased in one step."""
 RETRY_SECONDS: Final = 1.0
 """Until a step that found the disk full is tried again."""
 
@@ -40,7 +38,7 @@ class Upkeep:
         thread: Worker,
         *,
         interval_seconds: float,
-        minutes: list[int],
+        minutes: Minutes,
         clock_ns: Callable[[], int],
         monotonic: Callable[[], float],
         service_clock: ServiceClock,
@@ -58,6 +56,8 @@ class Upkeep:
         self._retry_at = 0.0
         self._journal_bytes = 0
         self._erasing = True
+        self._erase_next = True
+        """Rounds that follow upon each other must not keep rows from ever being erased."""
 
     def note_journaled(self, size_bytes: int) -> None:
         """Note that the journal has grown."""
@@ -111,9 +111,11 @@ class Upkeep:
             logger.warning("the last checkpoint could not be written, the journal keeps its batches: %s", error)
 
     async def _step(self) -> None:
-        if self._round or self._journal_bytes >= CHECKPOINT_BYTES or self._monotonic() >= self._next_round_at:
+        round_due = self._journal_bytes >= CHECKPOINT_BYTES or self._monotonic() >= self._next_round_at
+        if self._round or (round_due and not self._erase_next):
             await self._write()
         else:
+            self._erase_next = False
             await self._erase()
 
     async def _write(self) -> None:
@@ -132,37 +134,43 @@ class Upkeep:
                 self._memory.losses.setdefault(slot.service, Losses()).merge(Losses(set_aside=1))
                 self._memory.dirty.losses.add(slot.service)
             return
-        await self._thread.run(finish_round, self._database, round_.lsn, self._service_clock.minute())
+        self._minutes.note(round_.minutes)
+        await self._thread.run(finish_round, self._database, round_.lsn, self._for_a_restart())
         self._round = None
-        self._note_minutes(round_.minutes)
+        self._erasing = self._erasing or self._minutes.expired() is not None
+        self._erase_next = self._erasing
+
+    def _for_a_restart(self) -> dict[str, int | str]:
+        return {
+            "service_minute": self._service_clock.minute(),
+            "window_start_ns": self._memory.window_start_ns,
+            "minutes": str(self._minutes),
+        }
 
     def _begin_round(self) -> None:
         self._next_round_at = self._monotonic() + self._interval_seconds
         self._memory.forget(self._memory.senders.forget(self._service_clock.minute()))
-        if self._memory.dirty:
+        # A reset leaves nothing to write of what it threw away, but a journal to cut.
+        if self._memory.dirty or self._journal_bytes:
             self._round = Round(self._memory)
             self._journal_bytes = 0
 
-    def _note_minutes(self, minutes: list[int]) -> None:
-        for minute in minutes:
-            if minute not in self._minutes:
-                insort(self._minutes, minute)
-        if len(self._minutes) > KEPT_MINUTES:
-            self._erasing = True
-
     async def _erase(self) -> None:
         """Erase some rows that nobody reads any more."""
-        oldest = self._minutes[-KEPT_MINUTES] if len(self._minutes) > KEPT_MINUTES else None
-        erased = await self._thread.run(_erase_some, self._database, self._memory.generation, oldest)
-        if not erased:
+        expired = self._minutes.expired()
+        erased = await self._thread.run(_erase_some, self._database, self._memory.generation, expired)
+        if erased >= ERASED_ROWS:
+            return
+        if expired is None:
             self._erasing = False
-            del self._minutes[:-KEPT_MINUTES]
+        else:
+            self._minutes.forget(expired)
 
 
-def _erase_some(database: Database, generation: int, oldest_minute: int | None) -> int:
+def _erase_some(database: Database, generation: int, minute: int | None) -> int:
     with database.transaction():
         erased = database.erase_old_windows(generation, ERASED_ROWS)
-        if oldest_minute is not None:
+        if minute is not None:
             for kind in (MINUTE, MINUTE_LOSSES):
-                erased += database.erase_some_rows(kind, before_span=oldest_minute, limit=ERASED_ROWS)
+                erased += database.erase_some_rows(kind, range(minute, minute + 1), ERASED_ROWS)
     return erased
