@@ -7,6 +7,7 @@ import asyncio
 from typing import Final
 
 from aiohttp import StreamReader, web
+from aiohttp.http import HttpProcessingError
 
 from chronoprof_sidecar.errors import (
     BodyTimeoutError,
@@ -17,6 +18,8 @@ from chronoprof_sidecar.errors import (
 from chronoprof_sidecar.settings import Settings
 from chronoprof_sidecar.wire.compression import inflate_gzip
 
+BROKEN_BODY: Final = (web.RequestPayloadError, HttpProcessingError)
+"""What reading a body raises that ended too early, or whose chunks are malformed."""
 _INFLATE_IN_THREAD_BYTES: Final = 16 * 1024
 """Compressed; inflating less takes well below a millisecond, about what handing it to a thread costs."""
 _UTF_8: Final = frozenset({"charset=utf-8", 'charset="utf-8"'})
@@ -61,17 +64,17 @@ def _encoding_of(request: web.Request) -> str:
 
 async def _read(content: StreamReader, settings: Settings) -> bytes:
     max_bytes = settings.max_body_bytes
-    if content.is_eof():  # it came whole with the head, as small ones do: no timer needed
-        body = content.read_nowait()
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-        return body
     try:
+        if content.is_eof():  # it came whole with the head, as small ones do: no timer needed
+            body = content.read_nowait()
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+            return body
         async with asyncio.timeout(settings.body_timeout_seconds):
             return await _read_chunks(content, max_bytes)
     except TimeoutError:
         raise BodyTimeoutError(f"the body took longer than {settings.body_timeout_seconds:g} s") from None
-    except web.RequestPayloadError:
+    except BROKEN_BODY:
         raise MalformedRequestError("the body ended too early, or its chunks are malformed") from None
 
 

@@ -13,7 +13,9 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from chronoprof_sidecar.errors import UnavailableError
+from chronoprof_sidecar.server.bodies import BROKEN_BODY
 from chronoprof_sidecar.server.errors import answer_not_http
+from chronoprof_sidecar.server.middlewares import answer_before_middlewares
 from chronoprof_sidecar.settings import Settings
 from chronoprof_sidecar.wire.reports import render_error
 
@@ -145,6 +147,23 @@ class GuardedConnection(web.RequestHandler):
             self._head_since = None  # no head is awaited: a request is being served, or about to be
         elif self._head_since is None and data:
             self._head_since = self._loop.time()
+        if self._messages:
+            self._break_off()
+
+    def _break_off(self) -> None:
+        """Tell who reads a body that it is broken, if its chunks were: aiohttp's compiled parser tells nobody.
+
+        What came behind a body that has not ended can be nothing but the parser's complaint.
+        """
+        if len(self._messages) > 1:
+            body = self._messages[-2][1]
+        elif self._current_request is not None:
+            body = self._current_request.content
+        else:
+            return
+        if not body.is_eof():
+            body.set_exception(web.RequestPayloadError("malformed chunks"))
+            body.feed_eof()  # there is no rest to be waited for
 
     def resume_writing(self) -> None:
         """Note that the client took what was waiting for it."""
@@ -171,6 +190,19 @@ class GuardedConnection(web.RequestHandler):
         """End the connection at once."""
         if self._guarded is not None:
             self._guarded.abort()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer, as JSON whoever made it."""
+        if isinstance(resp, web.HTTPException):
+            resp = answer_before_middlewares(request, resp)
+        return await super().finish_response(request, resp, start_time)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log what aiohttp did not expect; not a body that breaks while what is left of it is thrown away."""
+        if not isinstance(kw.get("exc_info"), BROKEN_BODY):
+            super().log_exception(*args, **kw)
 
     def handle_error(
         self,

@@ -34,6 +34,7 @@ STATUS: Final = {
 _MESSAGES: Final = {
     404: "there is nothing at this path",
     405: "this path does not take this method; the Allow header names those it takes",
+    417: "the only expectation that is met here is 100-continue",
 }
 _NO_WORD = re.compile("[^a-z]+")
 
@@ -56,7 +57,7 @@ def answer_refusal(error: errors.ChronoprofError) -> web.Response:
 
 
 def answer_http(error: web.HTTPException) -> web.Response:
-    """Return the answer to an error of the framework, such as 404 and 405; `Allow` is kept."""
+    """Return the answer to an error of the framework, such as 404, 405 and 417; `Allow` is kept."""
     status = error.status
     phrase = HTTPStatus(status).phrase
     answer = answer_json(render_error(_NO_WORD.sub("_", phrase.lower()), _MESSAGES.get(status, phrase)), status)

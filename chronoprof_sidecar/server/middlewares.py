@@ -41,11 +41,19 @@ def guard_requests() -> Middleware:
             answer = _answer_error(request, error)
         if not answer.prepared:
             answer.headers[REQUEST_ID_HEADER] = request_id
-            if request.app[LIFECYCLE].draining:
+            # Where a body broke off, nobody knows where the next request would begin.
+            if request.app[LIFECYCLE].draining or request.content.exception() is not None:
                 answer.force_close()
         return answer
 
     return guard_request
+
+
+def answer_before_middlewares(request: web.BaseRequest, refusal: web.HTTPException) -> web.Response:
+    """Return the answer to what aiohttp refuses before any middleware sees it: an `Expect` other than 100-continue."""
+    answer = answer_http(refusal)
+    answer.headers[REQUEST_ID_HEADER] = _given_id(request) or secrets.token_hex(8)
+    return answer
 
 
 def _has_uncertain_end(request: web.Request) -> bool:
@@ -58,7 +66,7 @@ def _has_uncertain_end(request: web.Request) -> bool:
     return request.version.major != 1 or (codings is not None and codings.lower() != "chunked")
 
 
-def _given_id(request: web.Request) -> str | None:
+def _given_id(request: web.BaseRequest) -> str | None:
     given = request.headers.get(REQUEST_ID_HEADER)
     return given if given is not None and _REQUEST_ID.fullmatch(given) else None
 

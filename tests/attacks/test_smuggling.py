@@ -137,7 +137,34 @@ def test_bodies_that_never_come_count_nothing(sidecar: Sidecar, request_text: st
     assert before == state(sidecar)
 
 
+BROKEN = {
+    "no size": ("/ingest", "xyz\r\n"),
+    "too long": ("/ingest", "1\r\nab\r\n"),
+    "a control character": ("/ingest", "5;\0\r\n"),
+    "thrown away": ("/reset?generation=0", "xyz\r\n"),
+}
+
+
+@pytest.mark.parametrize(("path", "chunk"), BROKEN.values(), ids=BROKEN)
+def test_chunks_that_break_behind_the_head(sidecar: Sidecar, path: str, chunk: str) -> None:
+    """Chunks that turn out to be malformed when the request is being served end the connection, with a 400 where they
+    are read; nothing is counted, nothing hidden is served, and nothing is logged."""
+    before = state(sidecar)
+    head = ingest(CHUNKED, "Expect: 100-continue").replace("/ingest", path)
+    with socket.create_connection(("127.0.0.1", sidecar.port), timeout=DEADLINE_SECONDS) as connection:
+        connection.sendall(head.encode())
+        answers = connection.makefile("rb")
+        assert b"HTTP/1.1 100 Continue\r\n\r\n" == answers.readline() + answers.readline()
+        refusal = b"" if path == "/ingest" else answers.readline()  # it needs no body
+        connection.sendall((chunk + RESET).encode())
+        refusal += answers.read()
+    assert refusal.startswith(b"HTTP/1.1 400 " if path == "/ingest" else b"HTTP/1.1 409 ")
+    assert 1 == refusal.count(b"HTTP/")
+    assert before == state(sidecar)
+    assert "Traceback" not in sidecar.log()
+
+
 def test_smuggling_is_counted(proof: Proof) -> None:
     """Requests whose end is in doubt are refused and their connection closed, by both of aiohttp's parsers."""
-    proof.reached("ways tried", len(REFUSED) + len(SHORT))
+    proof.reached("ways tried", len(REFUSED) + len(SHORT) + len(BROKEN))
     proof.reached("hidden requests served", 0, goal=0)

@@ -124,15 +124,19 @@ async def test_a_slow_body_is_timed_out(settings: Settings, framing: str) -> Non
     assert b'"body_timeout"' in answer
 
 
-async def test_a_malformed_chunk_is_refused(settings: Settings) -> None:
-    """Broken chunked framing ends the connection: with a 400, or, behind the head, like a body that never ends."""
+@pytest.mark.parametrize("path", ["/ingest", "/reset"], ids=["read", "not read"])
+async def test_a_malformed_chunk_is_refused(settings: Settings, caplog: pytest.LogCaptureFixture, path: str) -> None:
+    """Broken chunks are a 400 and the end of the connection, with the head or long behind it, and no bug to log."""
+    request = head("POST", path, "Content-Type: application/json", "Transfer-Encoding: chunked", "Expect: 100-continue")
     async with listening(settings) as listener:
         assert b" 400 " in (await ask(listener, ingest_head("Transfer-Encoding: chunked") + b"xyz\r\n"))[:16]
         async with connection(listener) as (reader, writer):
-            writer.write(ingest_head("Transfer-Encoding: chunked", "Expect: 100-continue"))
+            writer.write(request)
             assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
             writer.write(b"xyz\r\n")
-            assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+            answer = await reader.read()
+    assert (answer.startswith(b"HTTP/1.1 400 ") and b"\r\nConnection: close\r\n" in answer) or path == "/reset"
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_client_that_leaves_mid_body_is_no_bug(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:

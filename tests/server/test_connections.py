@@ -151,6 +151,21 @@ async def test_what_is_no_http_is_refused(
     assert "wrong-place" not in caplog.text
 
 
+@pytest.mark.parametrize("path", [f"{API}/data", "/health", "/nowhere"])
+async def test_an_expectation_that_is_not_met_is_refused(settings: Settings, path: str) -> None:
+    """An Expect other than 100-continue is a 417, which looks like every other error, and the connection stays."""
+    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nExpect: a-miracle\r\nX-Request-ID: mine\r\n\r\n".encode()
+    async with listening(settings) as listener, connection(listener) as (reader, writer):
+        for _ in range(2):
+            writer.write(request)
+            text = await reader.readuntil(b"\r\n\r\n")
+            body = await reader.readexactly(int(text.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+            assert text.startswith(b"HTTP/1.1 417 ")
+            assert b"\r\nX-Request-ID: mine\r\n" in text
+            assert b"\r\nCache-Control: no-store\r\n" in text
+            assert json.loads(body)["error"]["code"] == "expectation_failed"
+
+
 @pytest.fixture
 def few_files() -> Iterator[None]:
     """Limit the open files of this process for the time of a test."""
