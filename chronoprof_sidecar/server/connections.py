@@ -15,6 +15,7 @@ from aiohttp import web
 from chronoprof_sidecar.errors import UnavailableError
 from chronoprof_sidecar.server.bodies import BROKEN_BODY
 from chronoprof_sidecar.server.errors import answer_not_http
+from chronoprof_sidecar.server.kernel_buffers import reset, unsent_bytes
 from chronoprof_sidecar.server.middlewares import answer_before_middlewares
 from chronoprof_sidecar.settings import Settings
 from chronoprof_sidecar.wire.reports import render_error
@@ -145,6 +146,8 @@ class GuardedConnection(web.RequestHandler):
         waiter = self._waiter
         if waiter is None or waiter.done():
             self._head_since = None  # no head is awaited: a request is being served, or about to be
+            # Who asks again is not cut off for what is still under way: it may be another answer at every look.
+            self._taken = self._taken or waiter is not None
         elif self._head_since is None and data:
             self._head_since = self._loop.time()
         if self._messages:
@@ -174,7 +177,7 @@ class GuardedConnection(web.RequestHandler):
         """Say why the connection has to end at loop time `now`; None when it is fast enough."""
         if self._head_since is not None and now - self._head_since >= self._guard.head_seconds:
             return "the head of its request is not complete"
-        unsent = self._guarded.get_write_buffer_size() if self._guarded is not None else 0
+        unsent = unsent_bytes(self._guarded) if self._guarded is not None else 0
         if self._taken or unsent == 0 or self._unsent == 0 or unsent <= self._unsent - _MIN_TAKEN_BYTES:
             self._taken, self._unsent, self._unsent_since = False, unsent, now
         elif now - self._unsent_since >= self._guard.answer_seconds:
@@ -187,9 +190,9 @@ class GuardedConnection(web.RequestHandler):
             self.force_close()
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """End the connection at once, in the kernel, too."""
         if self._guarded is not None:
-            self._guarded.abort()
+            reset(self._guarded)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

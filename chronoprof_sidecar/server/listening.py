@@ -21,6 +21,8 @@ _BACKLOG: Final = 1024
 """Connections that wait to be accepted; the kernel's net.core.somaxconn may lower it."""
 _SEND_BUFFER_BYTES: Final = 128 * 1024
 """Kernel memory per connection for unsent answers; a larger one would also hide for minutes that a client stopped."""
+_FAREWELL_SECONDS: Final = 2.0
+"""For the peer of a closed TLS connection to say that it is done, too; asyncio would wait for half a minute."""
 _UNIX_SOCKET_MODE: Final = 0o660
 """Owner and group; the directory decides who may reach it at all."""
 
@@ -49,10 +51,15 @@ class Listener:
         """
         loop = asyncio.get_running_loop()
         scheme = "http" if self._tls is None else "https"
-        handshake_seconds = None if self._tls is None else self._settings.header_timeout_seconds
+        timeouts = (None, None) if self._tls is None else (self._settings.header_timeout_seconds, _FAREWELL_SECONDS)
         for bound in await _bind_tcp(self._settings):
             server = await loop.create_server(
-                protocol, sock=bound, ssl=self._tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_seconds
+                protocol,
+                sock=bound,
+                ssl=self._tls,
+                backlog=_BACKLOG,
+                ssl_handshake_timeout=timeouts[0],
+                ssl_shutdown_timeout=timeouts[1],
             )
             self._servers.append(server)
             self.addresses.append(f"{scheme}://{_format_address(bound)}")
@@ -136,8 +143,8 @@ def _set_options(bound: socket.socket, settings: Settings) -> None:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     if bound.family == socket.AF_INET6:
         bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: when to give up on a peer that acknowledges nothing
-        milliseconds = int(settings.idle_timeout_seconds * 1000)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: for a peer to take an answer that only the kernel still has
+        milliseconds = int(settings.body_timeout_seconds * 1000)
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 

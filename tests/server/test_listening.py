@@ -1,7 +1,10 @@
 import asyncio
+import contextlib
 import logging
+import os
 import socket
 import ssl
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from chronoprof_sidecar.errors import SettingsError
 from chronoprof_sidecar.server.listening import Listener
 from chronoprof_sidecar.settings import Settings
 from tests.server.harness import listening
+
+DEADLINE_SECONDS = 15.0
 
 
 async def health_of(url: str, **options: object) -> int:
@@ -144,6 +149,37 @@ async def test_tls_is_served_and_its_certificate_replaced(
         listener.reload_certificate()  # a new certificate with the key of another
         assert "certificate not reloaded" in caplog.text
         assert await serial_number(address, context) == second
+
+
+@pytest.fixture
+async def tls_listener(tls_settings: Settings) -> AsyncIterator[Listener]:
+    """Serve TLS to clients that have little time."""
+    write_certificate(trustme.CA(), tls_settings)
+    hurried = replace(tls_settings, header_timeout_seconds=0.3, idle_timeout_seconds=0.3)
+    async with listening(hurried) as listener:
+        yield listener
+
+
+def read_to_the_end(listener: Listener, *, shake_hands: bool) -> None:
+    """Connect, begin a handshake or finish it, and then say nothing more, not even farewell."""
+    host, _, port = listener.addresses[0].removeprefix("https://").rpartition(":")
+    plain = socket.create_connection((host, int(port)), timeout=DEADLINE_SECONDS)
+    if not shake_hands:
+        plain.sendall(b"\x16\x03\x01\x02\x00")
+    with (
+        ssl._create_unverified_context().wrap_socket(plain) if shake_hands else plain as connected,
+        socket.socket(fileno=os.dup(connected.fileno())) as below,
+        contextlib.suppress(ConnectionError),
+    ):
+        below.settimeout(DEADLINE_SECONDS)
+        while below.recv(4096):
+            pass
+
+
+@pytest.mark.parametrize("shake_hands", [False, True], ids=["half a handshake", "no farewell"])
+async def test_a_slow_tls_client_is_cut_off(tls_listener: Listener, shake_hands: bool) -> None:
+    """Who does not finish the handshake in time, or does not answer the end of TLS, loses the connection."""
+    await asyncio.to_thread(read_to_the_end, tls_listener, shake_hands=shake_hands)
 
 
 async def test_a_bad_certificate_is_an_error_of_settings(tls_settings: Settings) -> None:
