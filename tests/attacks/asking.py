@@ -40,12 +40,13 @@ def ask(
     *,
     address: str = "127.0.0.1",
 ) -> Reply:
-    """Send one request with these headers and no others but Host and Content-Length, and return its answer."""
+    """Send one request with these headers, Content-Length and, if it is missing, Host; return its answer."""
     connection = http.client.HTTPConnection(
         "127.0.0.1", sidecar.port, timeout=DEADLINE_SECONDS, source_address=(address, 0)
     )
     try:
-        connection.putrequest(method, target, skip_accept_encoding=True)
+        named = any(name == "Host" for name, _ in headers)
+        connection.putrequest(method, target, skip_host=named, skip_accept_encoding=True)
         for name, value in headers:
             connection.putheader(name, value)
         if body is not None:
