@@ -1,0 +1,39 @@
+"""README.md, "Guarantees and their proof": every row leads to its proof, and every proof has its row."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECTION = README.partition("\n## Guarantees and their proof\n")[2].partition("\n## ")[0]
+ROWS = [line for line in SECTION.splitlines() if line.startswith("| ")][2:]
+TARGETS = re.findall(r"\]\(([^)]+)\)", SECTION)
+PROOFS = sorted(
+    str(path.relative_to(ROOT))
+    for suite in ("faults", "attacks")
+    for path in (ROOT / "tests" / suite).glob("test_*.py")
+)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_link_leads_somewhere(target: str) -> None:
+    """What proves a guarantee exists, and is linked once."""
+    assert (ROOT / target).is_file()
+    assert TARGETS.count(target) == 1
+
+
+@pytest.mark.parametrize("proof", PROOFS)
+def test_every_proof_has_a_row(proof: str) -> None:
+    """Nothing is proved in tests/faults and tests/attacks that the README does not say."""
+    assert proof in TARGETS, f"README.md, Guarantees and their proof: add a row that links to {proof}"
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_is_whole(row: str) -> None:
+    """A row says when, what, and by which test."""
+    when, guaranteed, proof = (cell.strip() for cell in row.strip("|").split("|"))
+    assert when
+    assert guaranteed
+    assert re.fullmatch(r"\[(test_\w+)\]\(tests/(faults|attacks)/\1\.py\)", proof)
