@@ -111,7 +111,9 @@ class Settings:
     )
     max_connections: int = _setting(values.whole_number(1), "1000", "connections", "served at once; more are refused")
     header_timeout_seconds: float = _setting(values.seconds(3600), "10", "seconds", "for the headers of a request")
-    body_timeout_seconds: float = _setting(values.seconds(3600), "10", "seconds", "for the body of a request")
+    body_timeout_seconds: float = _setting(
+        values.seconds(3600), "10", "seconds", "for a request's body, and for a client to take some of its answer"
+    )
     idle_timeout_seconds: float = _setting(
         values.seconds(3600), "15", "seconds", "between two requests of a connection"
     )

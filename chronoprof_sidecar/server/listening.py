@@ -143,8 +143,8 @@ def _set_options(bound: socket.socket, settings: Settings) -> None:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     if bound.family == socket.AF_INET6:
         bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: for a peer to take an answer that only the kernel still has
-        milliseconds = int(settings.body_timeout_seconds * 1000)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: when to give up on a peer that acknowledges nothing
+        milliseconds = int(settings.idle_timeout_seconds * 1000)
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 

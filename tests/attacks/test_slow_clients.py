@@ -183,7 +183,7 @@ def calls_of_honest(sidecar: Sidecar) -> int:
 def quiet_p99(sidecar: Sidecar) -> str:
     """What an honest client sees without an attack."""
     with HonestClient(sidecar) as honest:
-        wait_until(lambda: calls_of_honest(sidecar) > scaled(50, full=500), "honest calls")
+        wait_until(lambda: calls_of_honest(sidecar) > scaled(50, full=500), "honest calls", DEADLINE_SECONDS)
     return p99(honest.seconds)
 
 

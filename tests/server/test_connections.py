@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import ClientSession
 
+from chronoprof_sidecar.server import connections
 from chronoprof_sidecar.settings import Settings
 from tests.server.harness import ADMIN, API, listening
 from tests.server.raw import ask, connection, head
@@ -94,16 +95,34 @@ async def write_for_ever(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_client_that_does_not_take_its_answer_is_cut_off(settings: Settings) -> None:
-    """A client that asks for much and reads nothing loses its connection in the middle of the answer."""
-    async with listening(replace(settings, body_timeout_seconds=0.5, idle_timeout_seconds=3600)) as listener:
+@pytest.mark.parametrize("path", [f"{API}/data", "/openapi.json"], ids=["in the process", "in the kernel"])
+async def test_a_client_that_does_not_take_its_answer_is_cut_off(settings: Settings, path: str) -> None:
+    """A client that reads nothing loses its connection, whether or not the kernel holds all of its answer."""
+    patient = replace(settings, idle_timeout_seconds=3600, header_timeout_seconds=3600)
+    async with listening(replace(patient, body_timeout_seconds=0.5)) as listener:
         await fill(listener.addresses[0])
         async with connection(listener) as (reader, writer):
             writer.transport.pause_reading()  # type: ignore[attr-defined]
-            writer.write(DATA)
+            writer.write(DATA.replace(f"{API}/data".encode(), path.encode()))
             with pytest.raises(ConnectionError):
                 await write_for_ever(writer)
             assert reader.at_eof() is False
+
+
+async def test_a_client_that_always_has_an_answer_under_way_is_served(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client so far away that no look at it finds everything acknowledged is not cut off while it goes on asking."""
+    monkeypatch.setattr(connections, "unsent_bytes", lambda _: 1)
+    monkeypatch.setattr(connections, "_INSPECTION_SECONDS", 0.01)
+    async with (
+        listening(replace(settings, body_timeout_seconds=0.2)) as listener,
+        connection(listener) as (reader, writer),
+    ):
+        end = asyncio.get_running_loop().time() + 1
+        while asyncio.get_running_loop().time() < end:
+            writer.write(DATA)
+            assert b" 200 " in await answered(reader)
 
 
 async def test_a_client_that_takes_its_answer_slowly_is_served(settings: Settings) -> None:
