@@ -31,6 +31,7 @@ from tests.scale import scaled
 
 COMMAND = (sys.executable, "-m", "chronoprof_sidecar")
 WIDTH: Final = 100
+pytestmark = pytest.mark.timeout(scaled(120, full=600))
 
 CARRIERS = [
     *("<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "javascript:alert(1)", "&lt;b&gt;", "]]>"),
