@@ -109,6 +109,24 @@ async def test_a_client_that_does_not_take_its_answer_is_cut_off(settings: Setti
             assert reader.at_eof() is False
 
 
+async def test_what_the_kernel_holds_goes_with_the_connection(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that was cut off is reset: a client that reads after all does not get what waited for it."""
+    patient = replace(settings, idle_timeout_seconds=3600, body_timeout_seconds=0.5)
+    with caplog.at_level(logging.DEBUG):
+        async with listening(patient) as listener:
+            await fill(listener.addresses[0])
+            async with connection(listener) as (reader, writer), asyncio.timeout(30):
+                writer.transport.pause_reading()  # type: ignore[attr-defined]
+                writer.write(DATA)
+                while "does not take its answer" not in caplog.text:  # noqa: ASYNC110 -- a log has no event
+                    await asyncio.sleep(0.05)
+                writer.transport.resume_reading()  # type: ignore[attr-defined]
+                with pytest.raises(ConnectionError):
+                    await reader.read()
+
+
 async def test_a_client_that_always_has_an_answer_under_way_is_served(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
