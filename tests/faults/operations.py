@@ -53,10 +53,13 @@ class Operation(ABC):
             return None
 
     def send(self, seq: int) -> bool | None:
-        """Send one sender's batch, a call in every row; return whether it was counted before, None without answer."""
+        """Send one sender's batch, a call in every row; return whether it was counted before.
+
+        None: there was no answer, or the sidecar asked to come again.
+        """
         body = {"client": {"id": "steady", "seq": seq}, "durations": {f"f{n}": [seq / 1e6] for n in range(NAMES)}}
         answer = self.ask(INGEST_PATH, body, key=INGEST_KEY)
-        if answer is None:
+        if answer is None or answer[0] == 503:
             return None
         status, report = answer
         assert (200, NAMES) == (status, report["accepted"])
@@ -95,6 +98,10 @@ class Checkpoint(_Counting):
 
     def perform(self) -> bool:
         return self._sidecar.stop() == 0
+
+    def state(self) -> str:
+        # The batch was acknowledged before, so there is no old state to go back to.
+        return NEW if super().state() == NEW else TORN
 
 
 class Save(Operation):

@@ -33,12 +33,16 @@ def encode_batch(sender: str, seq: int, calls_ns: dict[str, list[int]]) -> bytes
     return json.dumps({"client": {"id": sender, "seq": seq}, "durations": durations}).encode()
 
 
+MakeBatch = Callable[[str, int], dict[str, list[int]]]
+
+
 class SteadySender(threading.Thread):
     """Sends batch after batch as fast as they are answered, on one connection for as long as that lasts."""
 
-    def __init__(self, port: Callable[[], int], name: str) -> None:
+    def __init__(self, port: Callable[[], int], name: str, make_batch: MakeBatch) -> None:
         super().__init__(daemon=True)
         self._port = port
+        self._make_batch = make_batch
         self._connection: http.client.HTTPConnection | None = None
         self.sender = name
         self.stopping = threading.Event()
@@ -46,12 +50,14 @@ class SteadySender(threading.Thread):
         self.calls: Counter[str] = Counter()
         self.total_ns: Counter[str] = Counter()
         self.unexpected: list[object] = []
+        self.refusals = 0
+        self.longest_wait_asked = 0
 
     def run(self) -> None:
         """Send until told to stop and answered."""
         while not self.stopping.is_set():
             seq = self.batches + 1
-            calls_ns = batch_ns(self.sender, seq)
+            calls_ns = self._make_batch(self.sender, seq)
             if not self._send_until_answered(encode_batch(self.sender, seq, calls_ns)):
                 break
             for name, calls in calls_ns.items():
@@ -61,28 +67,34 @@ class SteadySender(threading.Thread):
         self._hang_up()
 
     def _send_until_answered(self, body: bytes) -> bool:
-        """Say whether the batch was acknowledged; any other answer than "not now" is unexpected."""
+        """Say whether the batch was acknowledged; any other answer than "not now" is unexpected.
+
+        However long the sidecar asks to wait, it is asked again at once.
+        """
         while True:
             try:
-                status, content = self._post(body)
+                status, content, wait_asked = self._post(body)
             except (OSError, http.client.HTTPException):
                 self._hang_up()
                 threading.Event().wait(0.01)
                 continue
-            if status == 503:
+            if status == 503 and wait_asked:
+                self.refusals += 1
+                self.longest_wait_asked = max(self.longest_wait_asked, wait_asked)
                 threading.Event().wait(0.01)
                 continue
             if status != 200:
                 self.unexpected.append((status, content))
             return status == 200
 
-    def _post(self, body: bytes) -> tuple[int, bytes]:
+    def _post(self, body: bytes) -> tuple[int, bytes, int]:
+        """Return status, content, and the seconds of `Retry-After`; 0 where it is missing."""
         if self._connection is None:
             self._connection = http.client.HTTPConnection("127.0.0.1", self._port(), timeout=DEADLINE_SECONDS)
         headers = {"Content-Type": "application/json", "X-API-Key": INGEST_KEY}
         self._connection.request("POST", INGEST_PATH, body, headers)
         answer = self._connection.getresponse()
-        return answer.status, answer.read()
+        return answer.status, answer.read(), int(answer.headers.get("Retry-After", "0"))
 
     def _hang_up(self) -> None:
         if self._connection is not None:
@@ -93,10 +105,20 @@ class SteadySender(threading.Thread):
 class Senders:
     """Several steady senders, and what they know to be counted."""
 
-    def __init__(self, port: Callable[[], int], count: int) -> None:
-        self._all = [SteadySender(port, f"sender-{number}") for number in range(count)]
-        for sender in self._all:
+    def __init__(self, port: Callable[[], int], count: int, make_batch: MakeBatch = batch_ns) -> None:
+        self._port = port
+        self._make_batch = make_batch
+        self._all: list[SteadySender] = []
+        self.join_in(count)
+
+    def join_in(self, count: int) -> list[SteadySender]:
+        """Let so many more begin, and return them."""
+        first = len(self._all)
+        joining = [SteadySender(self._port, f"sender-{first + n}", self._make_batch) for n in range(count)]
+        self._all += joining
+        for sender in joining:
             sender.start()
+        return joining
 
     @property
     def batches(self) -> int:
@@ -107,6 +129,21 @@ class Senders:
     def batches_of(self) -> dict[str, int]:
         """Batches acknowledged so far, by sender."""
         return {sender.sender: sender.batches for sender in self._all}
+
+    @property
+    def refusals(self) -> int:
+        """How often they were asked to come again."""
+        return sum(sender.refusals for sender in self._all)
+
+    @property
+    def longest_wait_asked(self) -> int:
+        """The longest `Retry-After`, in seconds."""
+        return max(sender.longest_wait_asked for sender in self._all)
+
+    def wait_for_refusals(self, refusals: int) -> None:
+        """Wait until they were asked so many more times to come again."""
+        goal = self.refusals + refusals
+        wait_until(lambda: self.refusals >= goal, f"{refusals} more refusals")
 
     def wait_for(self, batches: int) -> None:
         """Wait until so many more batches are acknowledged."""

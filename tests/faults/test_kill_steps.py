@@ -2,9 +2,7 @@
 
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from itertools import count, takewhile
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -35,14 +33,6 @@ CASES = {
     "save": Case(Save, RENAME),
     "rotate": Case(Rotate, RENAME),
 }
-
-
-@pytest.fixture
-def quiet_sidecar(tmp_path: Path) -> Iterator[Sidecar]:
-    """A sidecar that writes nothing by itself."""
-    running = Sidecar(tmp_path / "sidecar", CHRONOPROF_CHECKPOINT_INTERVAL="3600").start()
-    yield running
-    running.close()
 
 
 class Trials:

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from chronoprof_sidecar.errors import StoreError, UnavailableError
+from chronoprof_sidecar.errors import StoreError
+from chronoprof_sidecar.store.embedded.disk import Disk
 from chronoprof_sidecar.store.embedded.records import WINDOW, WINDOW_LOSSES, Slot
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Database:
             UnusableDatabaseError: no database, or damaged beyond reading.
         """
         self._path = path
-        self._min_free_bytes = min_free_bytes
+        self._disk = Disk(path.parent, min_free_bytes)
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
@@ -91,11 +92,8 @@ class Database:
         self._connection.close()
 
     def full_disk_reason(self) -> str | None:
-        """Say that too little of the disk is free to write anything; None when it is not so. Any thread may ask."""
-        disk = os.statvfs(self._path.parent)
-        if disk.f_bavail * disk.f_frsize >= self._min_free_bytes:
-            return None
-        return "the disk is almost full (CHRONOPROF_MIN_FREE_BYTES)"
+        """Say that there is no room on the disk; None when it is not so. Any thread may ask."""
+        return self._disk.full_reason()
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -136,13 +134,14 @@ class Database:
             UnknownOutcomeError: an I/O error; whether it was written, nobody knows.
         """
         try:
-            self._refuse_full_disk()
+            self._disk.refuse_almost_full()
             self._connection.execute("BEGIN IMMEDIATE")
             yield
             self._connection.execute("COMMIT")
+            self._disk.note_written()
         except sqlite3.Error as error:
             self._roll_back(error)
-            raise UnavailableError("the disk is full", retry_after_seconds=5) from error
+            raise self._disk.note_full() from error
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -231,11 +230,6 @@ class Database:
             return self._connection.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
             raise UnusableDatabaseError(str(error)) from error
-
-    def _refuse_full_disk(self) -> None:
-        reason = self.full_disk_reason()
-        if reason:
-            raise UnavailableError(reason, retry_after_seconds=5)
 
     def _roll_back(self, error: sqlite3.Error) -> None:
         """Undo a failed transaction.

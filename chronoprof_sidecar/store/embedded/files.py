@@ -25,6 +25,7 @@ from chronoprof_sidecar.errors import (
     UnavailableError,
 )
 from chronoprof_sidecar.store.embedded.directories import make_directory
+from chronoprof_sidecar.store.embedded.disk import RETRY_AFTER_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -238,4 +239,4 @@ class SaveDirectory:
 
 
 def _unwritable(error: OSError) -> UnavailableError:
-    return UnavailableError(f"the save could not be written: {error.strerror}", retry_after_seconds=5)
+    return UnavailableError(f"the save could not be written: {error.strerror}", RETRY_AFTER_SECONDS)

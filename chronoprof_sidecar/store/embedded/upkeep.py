@@ -93,7 +93,7 @@ class Upkeep:
         try:
             await self._step()
         except UnavailableError as error:
-            logger.warning("a checkpoint has to wait: %s", error)
+            logger.debug("a checkpoint has to wait: %s", error)  # the disk has said so already, and only once
             self._retry_at = self._monotonic() + RETRY_SECONDS
 
     async def finish(self) -> None:
