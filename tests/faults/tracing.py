@@ -20,6 +20,10 @@ class Step(NamedTuple):
         """The option that kills a process before it takes this step."""
         return f"--inject={self.syscall}:signal=KILL:when={self.number}"
 
+    def fail(self, error: str) -> str:
+        """Return the option that lets this step fail with an error, such as `EIO`, and do nothing."""
+        return f"--inject={self.syscall}:error={error}:when={self.number}"
+
 
 @contextmanager
 def attached(pid: int, *options: str) -> Iterator[None]:
@@ -42,6 +46,18 @@ def killed_at(pid: int, step: Step) -> Iterator[None]:
     """Kill a process before it takes this step inside the block; counting begins here."""
     with attached(pid, "--output=/dev/null", step.kill):
         yield
+
+
+@contextmanager
+def failing_at(pid: int, step: Step, error: str, log: Path) -> Iterator[None]:
+    """Let this step fail inside the block; counting begins here. `was_injected` reads the log afterwards."""
+    with attached(pid, f"--output={log}", f"--trace={step.syscall}", step.fail(error)):
+        yield
+
+
+def was_injected(log: Path) -> bool:
+    """Say whether a process got as far as the step that was to fail."""
+    return "(INJECTED)" in log.read_text()
 
 
 _RUN = ("strace", "--daemonize", "--follow-forks")
