@@ -24,7 +24,7 @@ from chronoprof_sidecar.errors import (
     StoreError,
     UnavailableError,
 )
-from chronoprof_sidecar.store.embedded.directories import make_directory
+from chronoprof_sidecar.store.embedded.directories import make_directory, refusal
 from chronoprof_sidecar.store.embedded.disk import RETRY_AFTER_SECONDS
 
 logger = logging.getLogger(__name__)
@@ -69,14 +69,14 @@ class SaveDirectory:
         """Open or create the directory.
 
         Raises:
-            StoreError: it cannot be opened, or is a link or a file.
+            StoreError: it cannot be opened or written, or is a link or a file.
         """
         self._limits = limits
         try:
             make_directory(path)
             self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
-            raise StoreError(f"cannot open the save directory {path}: {error.strerror}") from error
+            raise StoreError(refusal("save", path, error)) from error
 
     def close(self) -> None:
         """Let go of the directory."""

@@ -10,7 +10,7 @@ from chronoprof_sidecar.errors import StoreError, UnavailableError
 from chronoprof_sidecar.settings import Settings
 from chronoprof_sidecar.store.embedded.clocks import ServiceClock
 from chronoprof_sidecar.store.embedded.database import Database, UnknownOutcomeError, UnusableDatabaseError
-from chronoprof_sidecar.store.embedded.directories import make_directory
+from chronoprof_sidecar.store.embedded.directories import make_directory, refusal
 from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.minutes import Minutes
@@ -139,5 +139,5 @@ def _prepare_directory(path: Path) -> Path:
     try:
         make_directory(path)
     except OSError as error:
-        raise StoreError(f"cannot make the data directory {path}: {error.strerror} (CHRONOPROF_DATA_DIR)") from error
+        raise StoreError(refusal("data", path, error)) from error
     return path
