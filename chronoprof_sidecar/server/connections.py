@@ -27,6 +27,7 @@ LINGERING_SECONDS: Final = 2.0
 _MIN_TAKEN_BYTES: Final = 16 * 1024
 """Of an answer, per body timeout: a client that takes less is cut off. Over ten seconds this is a very bad modem."""
 _INSPECTION_SECONDS: Final = 0.5
+_REFUSALS_LOGGED_EVERY_SECONDS: Final = 60.0
 _RESERVED_DESCRIPTORS: Final = 64
 """For the store, the logs and the sockets that listen."""
 _FULL_BODY: Final = render_error(UnavailableError.code, "too many connections now")
@@ -56,12 +57,15 @@ class ConnectionGuard:
         self.head_seconds = settings.header_timeout_seconds
         self.answer_seconds = settings.body_timeout_seconds
         self._open: set[GuardedConnection] = set()
+        self._refused = 0
+        self._refusals_quiet_until = 0.0
         self._empty = asyncio.Event()
         self._empty.set()
 
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a connection that was just accepted."""
         if len(self._open) >= self._max_connections:
+            self._note_refused()
             return RefusedConnection()
         return GuardedConnection(self, self._server, self._options)
 
@@ -101,6 +105,21 @@ class ConnectionGuard:
                 if reason is not None:
                     logger.debug("connection from %s cut off: %s", connection.peername, reason)
                     connection.abort()
+
+    def _note_refused(self) -> None:
+        """Say so in the log, once a minute at most: whoever causes it could fill a disk with lines."""
+        self._refused += 1
+        now = asyncio.get_running_loop().time()
+        if now < self._refusals_quiet_until:
+            return
+        self._refusals_quiet_until = now + _REFUSALS_LOGGED_EVERY_SECONDS
+        logger.warning(
+            "connections refused since the last such line: %d; all %d are taken (CHRONOPROF_MAX_CONNECTIONS, and the"
+            " limit on open files)",
+            self._refused,
+            self._max_connections,
+        )
+        self._refused = 0
 
 
 class RefusedConnection(asyncio.Protocol):
