@@ -11,6 +11,8 @@ logger = logging.getLogger(__name__)
 
 _EVERY_SECONDS: Final = 60.0
 _REMEMBERED_NAMES: Final = 1000
+_TELLING_NAMES: Final = 100
+"""So many show whether there is a template behind them; the first batch that overflows may do so by one."""
 
 
 class OverflowLog:
@@ -21,6 +23,7 @@ class OverflowLog:
         self._monotonic = monotonic
         self._names: set[str] = set()
         self._quiet_until = -_EVERY_SECONDS
+        self._owes_hint = False
 
     def note(self, entries: Sequence[Entry]) -> None:
         """Take note of counted entries, and say what there is to say."""
@@ -31,8 +34,9 @@ class OverflowLog:
             if len(self._names) < _REMEMBERED_NAMES:
                 self._names.update(names)
         now = self._monotonic()
-        if now < self._quiet_until:
+        if now < self._quiet_until and not (self._owes_hint and len(self._names) >= _TELLING_NAMES):
             return
+        self._owes_hint = now >= self._quiet_until and len(self._names) < _TELLING_NAMES
         self._quiet_until = now + _EVERY_SECONDS
         templates = ", ".join(f"{template!r} ({count} names)" for template, count in suggest_templates(self._names))
         logger.warning(
@@ -40,4 +44,5 @@ class OverflowLog:
             self._max_functions,
             f"; these look like one template each: {templates}" if templates else "",
         )
-        self._names.clear()
+        if not self._owes_hint:
+            self._names.clear()
