@@ -18,7 +18,7 @@ from tests.proof import Proof
 from tests.scale import FULL, scaled
 
 SENDERS = 4
-ENDS = scaled(2, full=30)
+ENDS = scaled(2, full=20)
 SYSCALLS = ("openat", "write", "pwrite64", "fsync", "fdatasync", "/^rename", "ftruncate", "/^unlink")
 FILLING_SYSCALLS = ("openat", "write", "pwrite64", "ftruncate")
 SAYS_WHY = "chronoprof: the store cannot vouch for its state any more"
@@ -54,7 +54,7 @@ def break_and_restart(sidecar: Sidecar, break_disk: Callable[[], None], proof: P
     assert (senders.calls(), senders.total_ns()) == read_history(sidecar.directory / "data")
 
 
-@pytest.mark.timeout(scaled(120, full=300))
+@pytest.mark.timeout(scaled(120, full=600))
 def test_a_write_that_fails_under_load(sidecar: Sidecar, proof: Proof) -> None:
     """When writing the journal fails under load, the sidecar exits non-zero, and a restart has every call once."""
 
@@ -65,7 +65,7 @@ def test_a_write_that_fails_under_load(sidecar: Sidecar, proof: Proof) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.timeout(scaled(120, full=300))
+@pytest.mark.timeout(scaled(120, full=600))
 def test_a_sync_that_fails_under_load(sidecar: Sidecar, tmp_path: Path, proof: Proof) -> None:
     """When syncing the journal fails under load, the sidecar exits non-zero, and a restart has every call once."""
 

@@ -50,12 +50,12 @@ def peak_rss_mib(sidecar: Sidecar) -> int:
     return int(line.split()[1]) // 1024
 
 
-@pytest.mark.timeout(scaled(120, full=600))
+@pytest.mark.timeout(scaled(120, full=900))
 def test_a_million_names_in_little_memory(poor_sidecar: Sidecar, proof: Proof) -> None:
     """With 256 MiB and a million names, known rows are exact, the others are counted as `_other`, and it is said."""
     sidecar = poor_sidecar
     senders = Senders(lambda: sidecar.port, SENDERS, ever_new_names)
-    wait_until(lambda: senders.batches * NAMES_PER_BATCH >= NAMES, "that many names", scaled(60, full=400))
+    wait_until(lambda: senders.batches * NAMES_PER_BATCH >= NAMES, "that many names", scaled(60, full=800))
     senders.stop()
     assert 200 == sidecar.request("POST", f"{SAVE_PATH}?file_path=all.json")[0]
     first = look(sidecar, senders)
