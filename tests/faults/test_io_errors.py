@@ -1,6 +1,7 @@
 """A disk that fails: whatever the outcome of a write cannot be known of, a restart finds out, and counting goes on."""
 
 import resource
+import signal
 from collections import Counter
 from collections.abc import Callable
 from itertools import count, takewhile
@@ -143,8 +144,10 @@ class Trials:
         wait_until(lambda: process.poll() is not None or is_ready(), "a sidecar that is ready or has ended")
         if process.poll() is None:
             return True
-        asked = self._case.operation is Checkpoint
-        assert asked or (process.returncode > 0 and SAYS_WHY in self._sidecar.log().splitlines()[-1])
+        # Asked to end for a checkpoint, it ends as asked; libuv aborts when it cannot wake its own loop by a write.
+        if self._case.operation is not Checkpoint and process.returncode != -signal.SIGABRT:
+            assert process.returncode > 0
+            assert SAYS_WHY in self._sidecar.log().splitlines()[-1]
         return False
 
 
