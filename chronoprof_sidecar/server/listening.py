@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
 """Connections that wait to be accepted; the kernel's net.core.somaxconn may lower it."""
+_ACCEPTED_AT_ONCE: Final = 8
+"""What asyncio takes for the backlog, too. In its own loop more of them at once use up the descriptors that are left
+for refusing, before any is refused."""
 _SEND_BUFFER_BYTES: Final = 128 * 1024
 """Kernel memory per connection for unsent answers; a larger one would also hide for minutes that a client stopped."""
 _FAREWELL_SECONDS: Final = 2.0
@@ -57,16 +60,18 @@ class Listener:
                 protocol,
                 sock=bound,
                 ssl=self._tls,
-                backlog=_BACKLOG,
+                backlog=_ACCEPTED_AT_ONCE,
                 ssl_handshake_timeout=timeouts[0],
                 ssl_shutdown_timeout=timeouts[1],
             )
+            bound.listen(_BACKLOG)
             self._servers.append(server)
             self.addresses.append(f"{scheme}://{_format_address(bound)}")
         if self._settings.unix_socket is not None:
             bound = _bind_unix(self._settings.unix_socket)
             self._unix_path = self._settings.unix_socket
-            self._servers.append(await loop.create_unix_server(protocol, sock=bound, backlog=_BACKLOG))
+            self._servers.append(await loop.create_unix_server(protocol, sock=bound, backlog=_ACCEPTED_AT_ONCE))
+            bound.listen(_BACKLOG)
             self.addresses.append(f"unix://{self._unix_path}")
         if self._tls is None and not _is_loopback(self._settings.host):
             logger.warning(
