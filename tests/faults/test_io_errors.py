@@ -159,7 +159,9 @@ def test_an_error_at_every_step(quiet_sidecar: Sidecar, tmp_path: Path, name: st
     case = CASES[name]
     trials = Trials(quiet_sidecar, case, tmp_path / "strace.log")
     if FULL:
-        for syscall in SYSCALLS if case.error == "EIO" else FILLING_SYSCALLS:
+        syscalls = SYSCALLS if case.error == "EIO" else FILLING_SYSCALLS
+        # A checkpoint writes by pwrite64 alone; its first write is the signal's, which would be lost.
+        for syscall in syscalls if case.operation is not Checkpoint else [each for each in syscalls if each != "write"]:
             list(takewhile(trials.fail_at, (Step(syscall, number) for number in count(1))))
     else:
         assert trials.fail_at(case.short)
