@@ -80,6 +80,10 @@ bench-client: $(VENV)/.ready-bench ## what the shim costs an app, beside its pee
 	$(BIN)/python -m benchmarks.bench_client $(ARGS)
 	$(BIN)/python -m benchmarks.bench_client_end_to_end $(ARGS)
 
+.PHONY: bench-server
+bench-server: $(VENV)/.ready-dev .bench/.ready-debian .bench/.ready-statsd ## what the sidecar does with a core, beside statsd, collectd and Pushgateway (ARGS=--quick)
+	$(BIN)/python -m benchmarks.bench_server $(ARGS)
+
 .PHONY: build
 build: $(VENV)/.ready-dev ## wheel and source distribution in dist/, checked
 	rm -rf dist
@@ -100,7 +104,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 
 .PHONY: clean
 clean: ## remove .venv, caches and build products; keys, data and saves stay
-	rm -rf $(VENV) build dist .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench build dist .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find chronoprof_sidecar tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
@@ -111,6 +115,22 @@ debian:
 	|| { command -v apt-get >/dev/null || { echo 'this needs Debian or a relative of it' >&2; exit 1; }; \
 	     $(AS_ROOT) apt-get update --quiet && \
 	     $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $(DEBIAN_PACKAGES); }
+
+# Unpacked, not installed: the packages would start services, and the machine stays as it is.
+.bench/.ready-debian: requirements/debian-bench.txt
+	@command -v apt-get >/dev/null || { echo 'this needs Debian or a relative of it' >&2; exit 1; }
+	rm -rf .bench/debian && mkdir -p .bench/debian
+	$(AS_ROOT) apt-get update --quiet
+	cd .bench && rm -f *.deb && apt-get download --quiet $$(grep -v '^\#' ../$<)
+	for package in .bench/*.deb; do dpkg-deb --extract $$package .bench/debian || exit 1; done
+	@touch $@
+
+.bench/.ready-statsd: requirements/statsd/package-lock.json requirements/statsd/package.json
+	@command -v npm >/dev/null || { $(AS_ROOT) apt-get update --quiet && \
+	    $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends nodejs npm; }
+	rm -rf .bench/statsd && mkdir -p .bench/statsd && cp $^ .bench/statsd
+	cd .bench/statsd && npm ci --omit=optional --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

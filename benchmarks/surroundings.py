@@ -16,6 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from benchmarks.processes import cpu_seconds
+
 _START_SECONDS = 30.0
 
 
@@ -29,7 +31,7 @@ class Surroundings(NamedTuple):
 
 
 class SidecarProcess:
-    """A sidecar with a key of its own, in a directory of its own."""
+    """A sidecar with a key of its own, in a directory of its own or in that of one that was killed."""
 
     def __init__(self, directory: Path) -> None:
         self.key = secrets.token_urlsafe(32)
@@ -47,10 +49,19 @@ class SidecarProcess:
         self.url = self._wait_for_url(log)
 
     @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on loopback."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
     def cpu_seconds(self) -> float:
         """CPU time of the process so far, user and system."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
 
     def calls(self) -> int:
         """Calls that `GET data` shows."""
@@ -64,12 +75,17 @@ class SidecarProcess:
         self._process.terminate()
         self._process.wait(30)
 
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._process.kill()
+        self._process.wait(30)
+
     def _wait_for_url(self, log: Path) -> str:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             if found := re.search(r"listening on (http://[\d.:]+)", log.read_text()):
                 return found[1]
-            time.sleep(0.05)
+            time.sleep(0.01)
         raise RuntimeError(f"the sidecar did not start: {log.read_text()}")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import bench_client, bench_client_end_to_end
+from benchmarks import bench_client, bench_client_end_to_end, bench_server
 
 
 def test_the_shim_is_measured_beside_the_plain_wrappers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,3 +18,24 @@ def test_the_cost_until_calls_can_be_queried_is_measured(capsys: pytest.CaptureF
     bench_client_end_to_end.main(["--quick", "--only", "ours"])
     (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("chronoprof-sidecar")]
     assert row.endswith(" 0.00%")
+
+
+def test_the_sidecar_is_measured_without_its_peers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A glance at one-sample requests shows their ratio and that none was lost; a missing peer is left out."""
+    monkeypatch.setenv("PATH", "")
+    bench_server.main(["--quick", "--only", "one", "floor", "statsd"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "statsd: left out; `make bench-server` installs it" in lines
+    assert 1 == sum(line.startswith("one-sample request / aiohttp handler") for line in lines)
+    (row,) = [line for line in lines if line.startswith("chronoprof-sidecar, one sample a request")]
+    assert row.endswith(" 0.00%")
+    assert not [line for line in lines if line.startswith("npm statsd")]
+
+
+def test_acknowledgement_and_memory_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """A glance at the acknowledgement and at many wide functions prints each goal with what was reached."""
+    bench_server.main(["--quick", "--only", "acknowledgement", "many"])
+    lines = capsys.readouterr().out.splitlines()
+    assert 6 == sum(line.endswith((" met", " missed")) for line in lines)

@@ -1,5 +1,6 @@
 """What reaches a user: the wheel and what it brings along, and the locks that everything is installed from."""
 
+import json
 import re
 import subprocess
 import sys
@@ -80,6 +81,15 @@ def test_every_locked_release_is_pinned_by_hash(name: str) -> None:
     """A lock holds pins with hashes alone: no index, no address, no path, no option."""
     for line in logical_lines(name):
         assert HASHED_PIN.match(line), line
+
+
+def test_the_npm_lock_pins_by_hash() -> None:
+    """The lock of the peer from npm holds versions and hashes alone: whose registry it is, npm is set up to know."""
+    text = (ROOT / "requirements/statsd/package-lock.json").read_text()
+    assert "://" not in text
+    packages = {name: package for name, package in json.loads(text)["packages"].items() if name}
+    assert packages
+    assert {"sha512"} == {package["integrity"].partition("-")[0] for package in packages.values()}
 
 
 @pytest.mark.parametrize("name", LOCKS)
