@@ -1,12 +1,24 @@
+from bisect import bisect_left
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chronoprof_sidecar.protocol import MAX_DURATION_NS, bucket_of
+from chronoprof_sidecar.protocol import (
+    BUCKET_COUNT,
+    MAX_DURATION_NS,
+    MAX_DURATION_SECONDS,
+    NANOSECONDS,
+    bucket_of,
+)
 from chronoprof_sidecar.wire.batches import decode_batch
-from chronoprof_sidecar.wire.judging import refuse_aggregate, refuse_contradiction, refuse_label, refuse_name
+from chronoprof_sidecar.wire.judging import (
+    refuse_aggregate,
+    refuse_contradiction,
+    refuse_label,
+    refuse_name,
+)
 from chronoprof_sidecar.wire.schema import FunctionItem
 from tests.domain.building import aggregate, bounded, duration_lists, statistics
 from tests.wire.bodies import GOOD, MS, body_of, changed, item_of, without
@@ -135,6 +147,24 @@ def test_labels_are_clean() -> None:
     """A label may be empty and odd, but holds no control character."""
     assert [None, None] == [refuse_label(""), refuse_label("ü \u2028")]
     assert all(refuse_label(label) for label in ("\x00", "a\tb", "\x9f"))
+
+
+def is_near(bucket: int, duration_ns: int) -> bool:
+    """Apply the rule as it is written: within one bucket, or in any of the coarse ones up to 1 µs."""
+    if duration_ns <= 1000:
+        return bucket <= bucket_of(1e-6) + 1
+    return abs(bucket - bucket_of(duration_ns / NANOSECONDS)) <= 1
+
+
+def test_buckets_are_judged_by_the_rule_at_every_edge() -> None:
+    """Just below and at the shortest duration of each bucket, exactly the buckets that the rule names are allowed."""
+    durations = range(MAX_DURATION_NS + 1)
+    for edge in range(bucket_of(1e-9) - 2, bucket_of(MAX_DURATION_SECONDS) + 1):
+        first_ns = bisect_left(durations, edge, key=lambda duration_ns: bucket_of(duration_ns / NANOSECONDS))
+        for duration_ns in (first_ns - 1, first_ns):
+            for bucket in (0, *range(edge - 4, edge + 4), BUCKET_COUNT - 1):
+                item = FunctionItem(1, duration_ns, duration_ns, duration_ns, [bucket], [1])
+                assert is_near(bucket, duration_ns) == (refuse_contradiction(item) is None)
 
 
 def to_item(durations: list[int]) -> FunctionItem:
