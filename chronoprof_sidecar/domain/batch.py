@@ -64,7 +64,7 @@ class Batch(NamedTuple):
     body: bytes
     """The inflated request body that all of this was read from; a store may keep it and decode it again."""
     digest: bytes
-    """16 bytes that tell this body from another."""
+    """16 bytes that tell this body from another of the same `client`; empty where there is none."""
 
 
 class Outcome(NamedTuple):

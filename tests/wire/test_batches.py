@@ -210,8 +210,8 @@ def test_of_duplicate_keys_the_last_wins() -> None:
 
 
 def test_a_body_is_told_from_every_other() -> None:
-    """A batch keeps the body it came from, and a digest that differs for any other text."""
-    one, other = b'{"durations":{"a":[1]}}', b'{"durations":{"a":[1] }}'
+    """A sender's batch keeps the body it came from, and a digest that differs for any other text."""
+    one, other = (b'{"client":{"id":"x","seq":1},"durations":{"a":[1' + end for end in (b"]}}", b"] }}"))
     batch = decode_batch(one)
     assert one == batch.body
     assert 16 == len(batch.digest)
