@@ -72,8 +72,10 @@ class Histogram:
             buckets, counts = buckets[1:], counts[1:]
             if not buckets:
                 return
-        self._prepare(buckets[0], buckets[-1] + 1, sum(counts) * times)
+        self.count += sum(counts) * times
         offset, mine = self.offset, self.counts
+        if buckets[0] < offset or buckets[-1] >= offset + len(mine) or self.count >= _ARRAY_CAPACITY:
+            offset, mine = self._make_room(buckets[0], buckets[-1] + 1)
         if times == 1:
             for bucket, count in zip(buckets, counts, strict=True):
                 mine[bucket - offset] += count
@@ -84,17 +86,17 @@ class Histogram:
     def merge(self, other: "Histogram") -> None:
         """Add all counts of `other`, which stays as it is."""
         self.zeros += other.zeros
-        self.count += other.zeros
+        self.count += other.count
         if not other.counts:
             return
-        self._prepare(other.offset, other.offset + len(other.counts), other.count - other.zeros)
-        start = other.offset - self.offset
+        offset, mine = self._make_room(other.offset, other.offset + len(other.counts))
+        start = other.offset - offset
         end = start + len(other.counts)
-        summed = map(add, self.counts[start:end], other.counts)
-        if isinstance(self.counts, list):
-            self.counts[start:end] = summed
+        summed = map(add, mine[start:end], other.counts)
+        if isinstance(mine, list):
+            mine[start:end] = summed
         else:
-            self.counts[start:end] = array("Q", summed)
+            mine[start:end] = array("Q", summed)
 
     def copy(self) -> "Histogram":
         """Return an independent copy."""
@@ -138,20 +140,21 @@ class Histogram:
             answers.append(_midpoint(self.offset + start + bisect_left(running, rank) - 1))
         return answers
 
-    def _prepare(self, first: int, end: int, added: int) -> None:
-        """Make room for `added` more durations in buckets first to end - 1, and count them."""
-        self.count += added
-        if self.count >= _ARRAY_CAPACITY and not isinstance(self.counts, list):
-            self.counts = list(self.counts)
-        if not self.counts:
+    def _make_room(self, first: int, end: int) -> "tuple[int, array[int] | list[int]]":
+        """Make room for the durations already in `count` in buckets first to end - 1; return offset and counts."""
+        counts = self.counts
+        if self.count >= _ARRAY_CAPACITY and not isinstance(counts, list):
+            self.counts = counts = list(counts)
+        if not counts:
             self.offset = first
         missing_below = self.offset - first
-        missing_above = end - self.offset - len(self.counts)
         if missing_below > 0:
-            self.counts[:0] = self._zeros(missing_below)
+            counts[:0] = self._zeros(missing_below)
             self.offset = first
+        missing_above = end - self.offset - len(counts)
         if missing_above > 0:
-            self.counts.extend(self._zeros(missing_above))
+            counts.extend(self._zeros(missing_above))
+        return self.offset, counts
 
     def _zeros(self, count: int) -> "array[int]":
         return array("Q", bytes(8 * count))
