@@ -60,6 +60,11 @@ class Placement(NamedTuple):
         """Return the function name that `function_name` is counted under."""
         return OTHER if function_name in self.overflowed else function_name
 
+    def row_names(self, items: Iterable[NamedAggregate]) -> Iterable[str]:
+        """Return the function names that `items` are counted under."""
+        names = [name for name, _ in items]
+        return map(self.row_name, names) if self.overflowed else names
+
 
 class Table:
     """Statistics per (function name, service, version).
@@ -154,12 +159,15 @@ class Admission:
         if not batch.items:
             return Placement(labels)
         present = self.table.rows_of(labels)
+        fresh = {name for name, _ in batch.items if name not in present}
+        if not fresh:  # as in nearly every batch
+            return Placement(labels)
         new_names = self._new_names.setdefault(labels, set())
-        fresh = {item.function_name for item in batch.items if item.function_name not in present} - new_names
+        fresh -= new_names
         room = max(0, self.max_functions - self.table.size - self._new_rows)
         overflowed: frozenset[str] = frozenset()
         if len(fresh) > room:
-            in_order = dict.fromkeys(item.function_name for item in batch.items if item.function_name in fresh)
+            in_order = dict.fromkeys(name for name, _ in batch.items if name in fresh)
             overflowed = frozenset(list(in_order)[room:])
             fresh -= overflowed
         new_names |= fresh
@@ -167,10 +175,9 @@ class Admission:
         return Placement(labels, overflowed)
 
     def _place_labels(self, labels: Labels) -> Labels:
-        known = self.table.label_pairs()
-        if labels in known or labels in self._new_names:
+        if self.table.rows_of(labels) or labels in self._new_names:
             return labels
-        pairs = len(set(known) | self._new_names.keys() | {OTHER_LABELS}) - 1
+        pairs = len({*self.table.label_pairs(), *self._new_names, OTHER_LABELS}) - 1
         return labels if pairs < MAX_LABEL_PAIRS else OTHER_LABELS
 
 

@@ -69,7 +69,7 @@ class Memory:
         self._begin_by(entry.arrived_ns)
         self.window.count(placement, batch.items, entry.arrived_ns)
         minute.rows.count(placement, batch.items, entry.arrived_ns)
-        self.dirty.rows.setdefault(placement.labels, set()).update(placement.row_name(name) for name, _ in batch.items)
+        self.dirty.rows.setdefault(placement.labels, set()).update(placement.row_names(batch.items))
         losses = losses_of(batch, placement)
         if losses is not None:
             service = placement.labels.service
@@ -87,8 +87,7 @@ class Memory:
             self._begin_by(entry.arrived_ns)
             items = _uncovered(entry, WINDOW, entry.generation, covered)
             self.window.count(placement, items, entry.arrived_ns)
-            names = self.dirty.rows.setdefault(placement.labels, set())
-            names.update(placement.row_name(name) for name, _ in items)
+            self.dirty.rows.setdefault(placement.labels, set()).update(placement.row_names(items))
         minute = entry.arrived_ns // MINUTE_NS
         items = _uncovered(entry, MINUTE, minute, covered)
         self._minute_of(entry).rows.count(placement, items, entry.arrived_ns)
@@ -163,13 +162,12 @@ class Memory:
 
 def losses_of(batch: Batch, placement: Placement) -> Losses | None:
     """Return the loss figures that counting `batch` adds; None when it adds none, as nearly all do."""
-    overflowed = sampled = 0
-    other_labels = placement.labels != batch.labels
-    for name, item in batch.items:
-        if item.sample_every > 1:
-            sampled += item.calls * item.sample_every
-        if other_labels or name in placement.overflowed:
-            overflowed += item.calls * item.sample_every
+    overflowed = 0
+    if placement.labels != batch.labels:
+        overflowed = batch.calls
+    elif placement.overflowed:
+        overflowed = sum(item.calls * item.sample_every for name, item in batch.items if name in placement.overflowed)
+    sampled = sum([item.calls * item.sample_every for _, item in batch.items if item.sample_every > 1])
     if not (overflowed or sampled or batch.dropped or batch.rejected or batch.unknown):
         return None
     return Losses(batch.dropped, batch.rejected, batch.unknown, overflowed, 0, sampled)
