@@ -64,7 +64,7 @@ class Disk:
 
     async def commit_waits(self) -> None:
         """Wait until a commit stands before the disk."""
-        await self._reached(lambda: self._thread._executor._work_queue.qsize() == 1)
+        await self._reached(lambda: self._thread._calls.qsize() == 1)
 
     async def queued(self, batches: int) -> None:
         """Wait until so many batches stand behind that commit."""

@@ -1,9 +1,15 @@
-"""A thread of its own for calls that wait for the disk."""
+"""A thread of its own for calls that wait for the disk.
+
+Instead of a ThreadPoolExecutor: of that one's features a single thread needs none, and a call through it took twice as
+long, 57 µs of CPU against 26, which every commit pays.
+"""
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -13,17 +19,47 @@ class Worker:
     """Runs calls one after the other in one thread."""
 
     def __init__(self, name: str) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._closed = False
+        # A process that dies without closing must not wait for it: whatever it writes survives a kill.
+        self._thread = Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `call` in the thread, and return or raise what it does.
 
-        A call that has begun is always finished: being cancelled here only stops the waiting for it.
+        A call is always made and finished: being cancelled here only stops the waiting for it.
         """
-        if kwargs:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: call(*args, **kwargs))
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call, *args)
+        if self._closed:
+            raise RuntimeError("the thread has ended")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+        self._calls.put(partial(_answer, loop, answer, partial(call, *args, **kwargs)))
+        return await answer
 
     def close(self) -> None:
         """Finish the calls that wait, and end the thread."""
-        self._executor.shutdown(wait=True)
+        self._closed = True
+        self._calls.put(None)
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+            del call  # or what it holds would live until the next one comes
+
+
+def _answer(loop: asyncio.AbstractEventLoop, answer: "asyncio.Future[T]", call: Callable[[], T]) -> None:
+    try:
+        give: partial[None] = partial(answer.set_result, call())
+    except BaseException as error:  # noqa: BLE001  whatever it is, it belongs to whoever waits
+        give = partial(answer.set_exception, error)
+    try:
+        loop.call_soon_threadsafe(_give, answer, give)
+    except RuntimeError:
+        return  # the loop has been closed: nobody waits any more
+
+
+def _give(answer: "asyncio.Future[Any]", give: Callable[[], None]) -> None:
+    if not answer.done():  # else whoever waited was cancelled
+        give()
