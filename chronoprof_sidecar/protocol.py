@@ -94,6 +94,8 @@ _HALFWORD_SHIFT: Final = _SHIFT - 16
 _MAGNITUDE: Final = 0x7FFFFFFF >> _SHIFT
 """Takes the sign bit off a bucket: JSON has a `-0.0`, and it is zero like the other."""
 _HIGH_HALFWORDS: Final = slice(1, None, 2) if sys.byteorder == "little" else slice(0, None, 2)
+_FEW: Final = 6
+"""Durations up to which a loop beats setting up a Counter: one takes 0.9 µs instead of 2.6 (measured)."""
 _FLOAT32 = struct.Struct("f")
 _UINT32 = struct.Struct("I")
 
@@ -111,14 +113,19 @@ def bucket_of(duration_seconds: float) -> int:
 
 
 def count_buckets(durations_seconds: Sequence[float]) -> dict[int, int]:
-    """Count durations in seconds by bucket, at C speed; buckets come in no particular order.
+    """Count durations in seconds by bucket, many of them at C speed; buckets come in no particular order.
 
     The high halfword of a binary32 number holds sign, exponent and 7 bits of the mantissa, one more than a bucket
     needs: one Counter pass over halfwords leaves at most twice as many keys as buckets to fold in Python.
     """
+    counts: dict[int, int] = {}
+    if len(durations_seconds) <= _FEW:
+        for duration_seconds in durations_seconds:
+            bucket = bucket_of(duration_seconds)
+            counts[bucket] = counts.get(bucket, 0) + 1
+        return counts
     # struct packs a float in a third of the time of array("f").
     halfwords = memoryview(struct.pack(f"{len(durations_seconds)}f", *durations_seconds)).cast("H")
-    counts: dict[int, int] = {}
     for halfword, count in Counter(halfwords[_HIGH_HALFWORDS].tolist()).items():
         bucket = halfword >> _HALFWORD_SHIFT & _MAGNITUDE
         counts[bucket] = counts.get(bucket, 0) + count

@@ -9,13 +9,11 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from chronoprof_sidecar.client.delta import Aggregate
-from chronoprof_sidecar.protocol import MAX_DURATION_SECONDS, NANOSECONDS, bucket_of, count_buckets
+from chronoprof_sidecar.protocol import MAX_DURATION_SECONDS, NANOSECONDS, count_buckets
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-_FEW: Final = 6
-"""Up to here a loop beats setting up an array and a Counter (measured)."""
 _NUMPY_PAYS_FROM: Final = 300
 _BUCKET_SHIFT: Final = 17
 
@@ -46,18 +44,8 @@ def aggregate_samples(durations_seconds: list[float], *, failed: bool) -> tuple[
         total_ns=total_ns,
         min_ns=min_ns,
         max_ns=max_ns,
-        buckets=buckets or _count(durations_seconds),
+        buckets=buckets or count_buckets(durations_seconds),
     ), 0
-
-
-def _count(durations_seconds: list[float]) -> dict[int, int]:
-    if len(durations_seconds) > _FEW:
-        return count_buckets(durations_seconds)
-    buckets: dict[int, int] = {}
-    for duration in durations_seconds:
-        bucket = bucket_of(duration)
-        buckets[bucket] = buckets.get(bucket, 0) + 1
-    return buckets
 
 
 def _loaded_numpy() -> "ModuleType | None":
