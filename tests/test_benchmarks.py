@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import bench_client, bench_client_end_to_end, bench_server
+from benchmarks import bench_client, bench_client_end_to_end, bench_server, bench_wire
 
 
 def test_the_shim_is_measured_beside_the_plain_wrappers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,3 +39,11 @@ def test_acknowledgement_and_memory_are_measured(capsys: pytest.CaptureFixture[s
     bench_server.main(["--quick", "--only", "acknowledgement", "many"])
     lines = capsys.readouterr().out.splitlines()
     assert 6 == sum(line.endswith((" met", " missed")) for line in lines)
+
+
+def test_every_form_of_a_body_is_measured_step_by_step(capsys: pytest.CaptureFixture[str]) -> None:
+    """A glance prints for bodies of each form what decoding, judging and merging cost in orjson's time."""
+    bench_wire.main(["--quick"])
+    rows = capsys.readouterr().out.splitlines()[-8:]
+    assert ["functions,"] * 5 + ["durations,", "samples,", "samples,"] == [row.split()[0] for row in rows]
+    assert all(float(figure) > 0 for row in rows for figure in row[30:].split())
