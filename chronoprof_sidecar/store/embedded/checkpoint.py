@@ -137,7 +137,7 @@ def write_slice(database: Database, part: Slice, lsn: int, now_ns: int) -> list[
     """
     damaged: list[Slot] = []
     with database.transaction():
-        database.write_rows(part.rows)
+        _write_window_rows(database, part.rows)
         for slot, delta in part.deltas:
             stored = database.load_row(slot)
             try:
@@ -160,6 +160,15 @@ def finish_round(database: Database, lsn: int, values: Mapping[str, int | str]) 
     with database.transaction():
         database.truncate_journal(lsn)
         database.write_meta(lsn=lsn, **values)
+
+
+def _write_window_rows(database: Database, rows: Sequence[tuple[Slot, bytes]]) -> None:
+    """Write rows of the current window, and how many it has now, so that a start knows when some are missing."""
+    if not rows:
+        return
+    meta = database.load_meta()
+    added = database.write_rows((slot, record) for slot, record in rows if slot.span == meta["generation"])
+    database.write_meta(window_rows=int(meta["window_rows"]) + added)
 
 
 def _add_delta(slot: Slot, lsn: int, stored: bytes | None, delta: FunctionStatistics | Losses) -> bytes:

@@ -1,4 +1,4 @@
-"""The SQLite file: its schema, its transactions, and what each of its errors means.
+"""The SQLite database: what is read and written, and its transactions.
 
 Used from one thread only. Knows blobs and their keys; what is inside a blob belongs to `records`.
 
@@ -8,32 +8,40 @@ cut on a disk that honours fsync; NORMAL survives a crash of the process, not of
 memory, so the WAL-reset bug of SQLite 3.7.0 to 3.51.2, which needs two connections, cannot occur.
 """
 
-import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from chronoprof_sidecar.errors import StoreError
+from chronoprof_sidecar.store.embedded.database_file import (
+    ROW_COLUMNS,
+    STATE_COPIES,
+    connect,
+    damage_mark,
+    look,
+    mark_damaged,
+)
 from chronoprof_sidecar.store.embedded.disk import Disk
-from chronoprof_sidecar.store.embedded.records import WINDOW, WINDOW_LOSSES, Slot
+from chronoprof_sidecar.store.embedded.failures import (
+    UnknownOutcomeError,
+    UnusableDatabaseError,
+    is_busy,
+    is_damage,
+    is_full,
+)
+from chronoprof_sidecar.store.embedded.records import (
+    WINDOW,
+    WINDOW_LOSSES,
+    DamagedRecordError,
+    Slot,
+    decode_state,
+    encode_state,
+)
+from chronoprof_sidecar.store.embedded.write_ahead_log import Log, log_path
 
-logger = logging.getLogger(__name__)
-
-SCHEMA_VERSION: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE journal (lsn INTEGER PRIMARY KEY, record BLOB NOT NULL);
-CREATE TABLE rows (
-    kind INTEGER NOT NULL, span INTEGER NOT NULL, service TEXT NOT NULL, version TEXT NOT NULL,
-    function_name TEXT NOT NULL, record BLOB NOT NULL,
-    UNIQUE (kind, span, service, version, function_name)
-);
-CREATE TABLE senders (id TEXT PRIMARY KEY, record BLOB NOT NULL);
-CREATE TABLE damaged (found_ns INTEGER NOT NULL, origin TEXT NOT NULL, name TEXT NOT NULL, record BLOB);
-"""
 _UPSERT_ROW: Final = (
     "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (kind, span, service, version, function_name) DO UPDATE SET record = excluded.record"
@@ -46,17 +54,6 @@ _KEYS: Final = {
 _WAL_PAGES: Final = 4000
 """Pages in the log before SQLite moves them into the file: 16 MB keeps most journal entries from being moved at all,
 since a checkpoint deletes them first."""
-
-_BUSY: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_UNUSABLE: Final = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
-
-
-class UnusableDatabaseError(Exception):
-    """The file is no database, or is damaged beyond reading."""
-
-
-class UnknownOutcomeError(Exception):
-    """A commit failed so that nobody knows whether it happened; only a restart can find out."""
 
 
 class Database:
@@ -77,12 +74,13 @@ class Database:
         self._path = path
         self._disk = Disk(path.parent, min_free_bytes)
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self._connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+            log = look(path)
+            os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+            self._connection = connect(path)
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"cannot open {path}: {error}; CHRONOPROF_DATA_DIR must be writable") from error
         try:
-            self._prepare(durability)
+            self._prepare(durability, log)
         except BaseException:
             self._connection.close()
             raise
@@ -98,12 +96,19 @@ class Database:
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def load_meta(self) -> dict[str, int | str]:
-        """Return all that `write_meta` wrote."""
-        return dict(self._read("SELECT name, value FROM meta"))
+        """Return all that `write_meta` wrote.
+
+        Raises:
+            UnusableDatabaseError: it is damaged.
+        """
+        for (record,) in self._read("SELECT value FROM meta"):
+            with suppress(DamagedRecordError):
+                return decode_state(record)
+        raise UnusableDatabaseError("what it says of itself is damaged")
 
     def load_rows(self, kind: int, span: int) -> Iterator[tuple[Slot, bytes]]:
         """Yield the records of one kind and span."""
-        for *key, record in self._read("SELECT * FROM rows WHERE kind = ? AND span = ?", (kind, span)):
+        for *key, record in self._read(f"SELECT {ROW_COLUMNS} FROM rows WHERE kind = ? AND span = ?", (kind, span)):  # noqa: S608  our own text
             yield Slot(*key), record
 
     def load_row(self, slot: Slot) -> bytes | None:
@@ -115,12 +120,25 @@ class Database:
         """Return every span that has records of one kind, ascending."""
         return [span for (span,) in self._read("SELECT DISTINCT span FROM rows WHERE kind = ? ORDER BY span", (kind,))]
 
+    def count_window_rows(self, generation: int) -> int:
+        """Return how many records the window of one generation has."""
+        count = "SELECT count(*) FROM rows WHERE kind IN (?, ?) AND span = ?"
+        number: int = self._read(count, (WINDOW, WINDOW_LOSSES, generation))[0][0]
+        return number
+
     def load_senders(self) -> list[tuple[str, bytes]]:
         """Return the records of all senders."""
         return self._read("SELECT id, record FROM senders")
 
     def load_journal(self) -> list[tuple[int, bytes]]:
-        """Return all journal entries in order."""
+        """Return all journal entries in order.
+
+        Raises:
+            UnusableDatabaseError: there may have been more of them.
+        """
+        findings = self._read("PRAGMA quick_check(journal)")
+        if findings != [("ok",)]:
+            raise UnusableDatabaseError(f"the journal is damaged: {findings[0][0]}")
         return self._read("SELECT lsn, record FROM journal ORDER BY lsn")
 
     # --- writing ----------------------------------------------------------------------------------------------------
@@ -132,6 +150,7 @@ class Database:
         Raises:
             UnavailableError: the disk is full; nothing was written.
             UnknownOutcomeError: an I/O error; whether it was written, nobody knows.
+            UnusableDatabaseError: the file is damaged.
         """
         try:
             self._disk.refuse_almost_full()
@@ -143,8 +162,8 @@ class Database:
             self._roll_back(error)
             raise self._disk.note_full() from error
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # what a damaged file may raise, too; the first error says why
+                self._undo()
             raise
 
     def append_journal(self, records: Iterable[tuple[int, bytes]]) -> None:
@@ -155,9 +174,11 @@ class Database:
         """Delete the entries up to `lsn`."""
         self._connection.execute("DELETE FROM journal WHERE lsn <= ?", (lsn,))
 
-    def write_rows(self, rows: Iterable[tuple[Slot, bytes]]) -> None:
-        """Write records, replacing older ones at the same slots."""
+    def write_rows(self, rows: Iterable[tuple[Slot, bytes]]) -> int:
+        """Write records, replacing older ones at the same slots, and return how many slots are new."""
+        before = self._last_row()
         self._connection.executemany(_UPSERT_ROW, ((*slot, record) for slot, record in rows))
+        return self._last_row() - before
 
     def write_senders(self, senders: Iterable[tuple[str, bytes]], forgotten: Iterable[str]) -> None:
         """Write the records of senders, and erase those of forgotten ones."""
@@ -166,7 +187,10 @@ class Database:
 
     def write_meta(self, **values: int | str) -> None:
         """Write single values, replacing older ones of the same names."""
-        self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", values.items())
+        record = encode_state(self.load_meta() | values)
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)", [(name, record) for name in STATE_COPIES]
+        )
 
     def erase_rows(self, kind: int) -> None:
         """Erase all records of one kind."""
@@ -194,53 +218,76 @@ class Database:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _prepare(self, durability: str) -> None:
+    def _prepare(self, durability: str, log: Log) -> None:
         try:
             self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._refuse_newer()
+            self._connection.execute("SELECT count(*) FROM sqlite_master")  # reads the log
+            self._refuse_dropped_commits(log)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
             self._connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
             self._connection.execute("BEGIN IMMEDIATE")  # takes the lock for good
-            self._migrate()
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if error.sqlite_errorcode & 0xFF in _BUSY:
+            if is_busy(error):
                 raise StoreError(f"another sidecar uses {self._path}; give this one its own data directory") from None
-            if error.sqlite_errorcode & 0xFF in _UNUSABLE:
-                raise UnusableDatabaseError(str(error)) from error
+            self._refuse_damage(error)
             raise StoreError(f"cannot open {self._path}: {error}; CHRONOPROF_DATA_DIR must be writable") from error
 
-    def _refuse_newer(self) -> None:
-        if self._schema_version() > SCHEMA_VERSION:
-            raise StoreError(f"{self._path} was written by a newer release; it is left untouched")
+    def _refuse_dropped_commits(self, log: Log) -> None:
+        """Refuse a log that SQLite reads in part; moving what it reads into the file is how it tells how much that is.
 
-    def _migrate(self) -> None:
-        if self._schema_version() == 0:
-            for statement in _SCHEMA.split(";\n"):
-                self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-    def _schema_version(self) -> int:
-        version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        return version
+        After a power cut in the middle of a commit this may be a false alarm: parts of it reach the disk in any order.
+        """
+        if not log.commits_end:
+            return
+        try:
+            _, frames, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            if is_full(error):
+                return  # it cannot tell then
+            raise
+        if frames < log.commits_end:
+            log_path(self._path).rename(damage_mark(self._path))  # or SQLite deletes it in the end
+            raise UnusableDatabaseError(f"frame {frames + 1} of its log is damaged, and commits come after it")
 
     def _read(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
         try:
             return self._connection.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
+            self._refuse_damage(error)
+            raise UnknownOutcomeError(str(error)) from error
+
+    def _refuse_damage(self, error: sqlite3.Error) -> None:
+        """If the file is at fault, have the next start salvage it.
+
+        Raises:
+            UnusableDatabaseError: it is.
+        """
+        if is_damage(error):
+            mark_damaged(self._path)
             raise UnusableDatabaseError(str(error)) from error
+
+    def _last_row(self) -> int:
+        # Rows are numbered on from the last one, so this grows by one with each new one.
+        last: int = self._connection.execute("SELECT ifnull(max(rowid), 0) FROM rows").fetchone()[0]
+        return last
+
+    def _undo(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def _roll_back(self, error: sqlite3.Error) -> None:
         """Undo a failed transaction.
 
         Raises:
-            UnknownOutcomeError: for every error but a full disk, of which SQLite says that it can be rolled back.
+            UnusableDatabaseError: the file is damaged.
+            UnknownOutcomeError: for every other error but a full disk, of which SQLite says that it can be rolled back.
         """
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_FULL:
+        self._refuse_damage(error)
+        if not is_full(error):
             raise UnknownOutcomeError(str(error)) from error
         try:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._undo()
         except sqlite3.Error as failure:
             raise UnknownOutcomeError(str(failure)) from failure

@@ -19,7 +19,7 @@ def make_directory(path: Path) -> None:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     for made in missing:
         with suppress(PermissionError):  # one may be allowed to write a directory and not to open it
-            _sync(made.parent)
+            sync_directory(made.parent)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, "it may not be written")
 
@@ -32,7 +32,8 @@ def refusal(purpose: str, path: Path, error: OSError) -> str:
     )
 
 
-def _sync(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -5,19 +5,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.errors import StoreError, UnavailableError
 from chronoprof_sidecar.settings import Settings
 from chronoprof_sidecar.store.embedded.clocks import ServiceClock
-from chronoprof_sidecar.store.embedded.database import Database, UnknownOutcomeError, UnusableDatabaseError
+from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.directories import make_directory, refusal
+from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError, UnusableDatabaseError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
+from chronoprof_sidecar.store.embedded.lock import DirectoryLock
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.minutes import Minutes
 from chronoprof_sidecar.store.embedded.overflow import OverflowLog
 from chronoprof_sidecar.store.embedded.queue import JobQueue
 from chronoprof_sidecar.store.embedded.records import MINUTE
-from chronoprof_sidecar.store.embedded.recovery import UNKNOWN_SERVICE, Recovery, finish_rename, set_aside
+from chronoprof_sidecar.store.embedded.recovery import Recovery, finish_rename
+from chronoprof_sidecar.store.embedded.salvage import finish_replacement, replace_damaged
 from chronoprof_sidecar.store.embedded.store import EmbeddedStore, Parts
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
@@ -31,6 +33,7 @@ DATABASE_NAME = "chronoprof.db"
 class _Loaded:
     """What stands on disk, opened and read."""
 
+    lock: DirectoryLock
     database: Database
     saves: SaveDirectory
     memory: Memory
@@ -95,34 +98,45 @@ async def open_store(
         clock_ns=clock_ns,
     )
     return EmbeddedStore(
-        Parts(memory, database, database_thread, saves, files_thread, queue, writer, windows, clock_ns)
+        Parts(loaded.lock, memory, database, database_thread, saves, files_thread, queue, writer, windows, clock_ns)
     )
 
 
 def _load(settings: Settings, now_ns: int) -> _Loaded:
     path = _prepare_directory(settings.data_dir) / DATABASE_NAME
-    limits = SaveLimits(settings.max_saves, settings.max_saves_bytes, settings.keep_saves)
+    lock = DirectoryLock(settings.data_dir)
     try:
-        try:
-            return _read(settings, path, limits, now_ns)
-        except UnusableDatabaseError as error:
-            set_aside(path, now_ns, error)
-        loaded = _read(settings, path, limits, now_ns)
-    except (UnusableDatabaseError, UnavailableError, UnknownOutcomeError) as error:
+        return _read_or_salvage(settings, path, lock, now_ns)
+    except (UnusableDatabaseError, UnavailableError, UnknownOutcomeError, OSError) as error:
+        lock.close()
         raise StoreError(f"cannot start on {path}: {error}") from error
-    loaded.memory.losses[UNKNOWN_SERVICE] = Losses(set_aside=1)
-    loaded.memory.dirty.losses.add(UNKNOWN_SERVICE)
-    return loaded
+    except BaseException:
+        lock.close()
+        raise
 
 
-def _read(settings: Settings, path: Path, limits: SaveLimits, now_ns: int) -> _Loaded:
-    database = Database(path, durability=settings.durability, min_free_bytes=settings.min_free_bytes)
+def _read_or_salvage(settings: Settings, path: Path, lock: DirectoryLock, now_ns: int) -> _Loaded:
+    def open_database(database_path: Path) -> Database:
+        return Database(database_path, durability=settings.durability, min_free_bytes=settings.min_free_bytes)
+
+    finish_replacement(path, now_ns)
     try:
-        saves = SaveDirectory(settings.save_dir, limits)
+        return _read(settings, open_database(path), lock, now_ns)
+    except UnusableDatabaseError as error:
+        replace_damaged(path, open_database, now_ns, error)
+    return _read(settings, open_database(path), lock, now_ns)
+
+
+def _read(settings: Settings, database: Database, lock: DirectoryLock, now_ns: int) -> _Loaded:
+    try:
+        saves = SaveDirectory(
+            settings.save_dir, SaveLimits(settings.max_saves, settings.max_saves_bytes, settings.keep_saves)
+        )
         memory = Memory(settings.max_senders)
         meta = Recovery(database, memory, now_ns).run()
         finish_rename(database, saves, meta)
-        return _Loaded(database, saves, memory, int(meta.get("service_minute", 0)), _read_minutes(database, meta))
+        service_minute = int(meta.get("service_minute", 0))
+        return _Loaded(lock, database, saves, memory, service_minute, _read_minutes(database, meta))
     except BaseException:
         database.close()
         raise
@@ -131,7 +145,7 @@ def _read(settings: Settings, path: Path, limits: SaveLimits, now_ns: int) -> _L
 def _read_minutes(database: Database, meta: dict[str, int | str]) -> Minutes:
     try:
         return Minutes(int(number) for number in str(meta["minutes"]).split())
-    except (KeyError, ValueError):  # not written yet, or damaged: their numbers are the next best order
+    except KeyError:  # not written yet: their numbers are the next best order
         return Minutes(database.load_spans(MINUTE))
 
 

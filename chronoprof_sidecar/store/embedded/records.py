@@ -5,6 +5,7 @@ record alone. Integers of any size survive: those beyond 63 bits become an exten
 """
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -27,6 +28,7 @@ MINUTE: Final = 2
 WINDOW_LOSSES: Final = 3
 MINUTE_LOSSES: Final = 4
 
+_STATE: Final = "state"
 _CRC_BYTES: Final = 4
 _MAX_PACKED: Final = 2**63
 
@@ -127,6 +129,40 @@ def decode_sender(sender_id: str, record: bytes) -> Sender:
     return sender._replace(errors=tuple(ItemError(*error) for error in sender.errors))
 
 
+def encode_state(values: Mapping[str, int | str]) -> bytes:
+    """Return the record of the single values that a store remembers beside its rows."""
+    return _seal(_STATE, dict(values))
+
+
+def decode_state(record: bytes) -> dict[str, int | str]:
+    """Return the single values of a store.
+
+    Raises:
+        DamagedRecordError: the record is not what was written.
+    """
+    values: dict[str, int | str] = _unseal(_STATE, record)
+    return values
+
+
+def stored_lsn(slot: Slot, record: bytes) -> int:
+    """Return the lsn of a row or of loss figures, without the rest.
+
+    Raises:
+        DamagedRecordError: the record is not what was written.
+    """
+    lsn: int = _unseal(slot, record)[0]
+    return lsn
+
+
+def is_whole(key: Slot | str | int, record: bytes) -> bool:
+    """Say whether a record of any kind is what was written at `key`."""
+    try:
+        _unseal(key, record)
+    except DamagedRecordError:
+        return False
+    return True
+
+
 def encode_entry(entry: Entry) -> bytes:
     """Return the journal record of a counted batch: its body as it came, and what was decided about it."""
     placement = entry.placement
@@ -162,7 +198,9 @@ def _seal(key: object, values: object) -> bytes:
     return _checksum(key, payload) + payload
 
 
-def _unseal(key: object, record: bytes) -> Any:
+def _unseal(key: object, record: object) -> Any:
+    if not isinstance(record, bytes):  # SQLite keeps a value's type beside it, where a bit may flip, too
+        raise DamagedRecordError(f"what is stored for {key!r} is no record")
     payload = record[_CRC_BYTES:]
     if record[:_CRC_BYTES] != _checksum(key, payload):
         raise DamagedRecordError(f"the checksum of {key!r} does not match")

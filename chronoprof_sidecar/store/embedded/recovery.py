@@ -8,13 +8,13 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, TypeVar
 
 from chronoprof_sidecar.domain.batch import RowKey
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.store.embedded.database import Database
+from chronoprof_sidecar.store.embedded.failures import UnusableDatabaseError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory
 from chronoprof_sidecar.store.embedded.memory import MINUTE_NS, Memory
 from chronoprof_sidecar.store.embedded.records import (
@@ -29,8 +29,8 @@ from chronoprof_sidecar.store.embedded.records import (
     decode_losses,
     decode_sender,
     decode_statistics,
+    encode_losses,
 )
-from chronoprof_sidecar.wire.times import format_time
 
 logger = logging.getLogger(__name__)
 
@@ -54,22 +54,25 @@ class Recovery:
         """Load and replay everything, and return what else was remembered.
 
         Raises:
-            UnusableDatabaseError: the file cannot be read through.
+            UnusableDatabaseError: the file cannot be read through, or rows are missing.
             UnavailableError, UnknownOutcomeError: damaged records could not be put aside.
         """
         meta = self._database.load_meta()
         memory = self._memory
-        memory.begin_window(int(meta.get("generation", 1)), int(meta.get("window_start_ns", self._now_ns)))
-        memory.lsn = int(meta.get("lsn", 0))
-        self._load_window()
+        memory.begin_window(int(meta["generation"]), int(meta.get("window_start_ns", self._now_ns)))
+        self._load_window(int(meta["window_rows"]))
         self._load_senders()
         with _deeper_recursion():
             entries = list(self._load_journal())
-        self._keep_damaged_aside(is_new="generation" not in meta)
+        checked_lsn = max(int(meta.get("lsn", 0)), int(meta.get("checked_lsn", 0)))
+        lsn = max(checked_lsn, *self._lsn_of.values(), *(entry.lsn for entry in entries), 0)
+        self._count_missing_entries(lsn - checked_lsn - sum(entry.lsn > checked_lsn for entry in entries))
+        self._keep_damaged_aside(lsn, is_new="window_start_ns" not in meta)
         history_lsn = int(meta.get("history_erased_lsn", 0))
         self._load_minutes({entry.arrived_ns // MINUTE_NS for entry in entries})
         for entry in entries:
             memory.replay(entry, self._covered_by(entry.lsn, erased=entry.lsn <= history_lsn))
+        memory.lsn = lsn  # whatever of the journal is missing, no new entry may have a number that a row counts already
         return meta
 
     def _covered_by(self, lsn: int, *, erased: bool) -> Callable[[Slot], bool]:
@@ -82,16 +85,20 @@ class Recovery:
 
         return covered
 
-    def _load_window(self) -> None:
+    def _load_window(self, stored_rows: int) -> None:
         memory = self._memory
-        for slot, record in list(self._database.load_rows(WINDOW, memory.generation)):
+        rows = dict(self._database.load_rows(WINDOW, memory.generation))
+        losses = dict(self._database.load_rows(WINDOW_LOSSES, memory.generation))
+        if len(rows) + len(losses) < stored_rows:
+            raise UnusableDatabaseError(f"{stored_rows - len(rows) - len(losses)} rows of the window are missing")
+        for slot, record in rows.items():
             loaded = self._decode_row(slot, record, decode_statistics)
             if loaded:
                 memory.window.put(RowKey(slot.function_name, slot.service, slot.version), loaded)
-        for slot, record in list(self._database.load_rows(WINDOW_LOSSES, memory.generation)):
-            losses = self._decode_row(slot, record, decode_losses)
-            if losses:
-                memory.losses.setdefault(slot.service, Losses()).merge(losses)
+        for slot, record in losses.items():
+            figures = self._decode_row(slot, record, decode_losses)
+            if figures:
+                memory.losses.setdefault(slot.service, Losses()).merge(figures)
 
     def _load_minutes(self, minutes: set[int]) -> None:
         for minute in minutes:
@@ -119,7 +126,6 @@ class Recovery:
                 yield decode_entry(lsn, record)
             except (DamagedRecordError, MalformedRequestError):
                 self._damaged.append(("journal", lsn, record))
-                self._count_damage(UNKNOWN_SERVICE)
 
     def _decode_row(self, slot: Slot, record: bytes, decode: Callable[[Slot, bytes], tuple[int, T]]) -> T | None:
         try:
@@ -130,15 +136,32 @@ class Recovery:
             return None
         return value
 
-    def _keep_damaged_aside(self, *, is_new: bool) -> None:
-        if not (self._damaged or is_new):
-            return
+    def _count_missing_entries(self, missing: int) -> None:
+        """Count damaged entries, and those that are not there at all: their numbers have no gaps."""
+        damaged = sum(table == "journal" for table, _, _ in self._damaged)
+        for _ in range(max(missing, damaged)):
+            self._count_damage(UNKNOWN_SERVICE)
+
+    def _keep_damaged_aside(self, lsn: int, *, is_new: bool) -> None:
+        """Put damaged records aside, and write with the same commit that they are missing."""
         memory = self._memory
-        with self._database.transaction():
-            self._database.write_meta(generation=memory.generation, window_start_ns=memory.window_start_ns)
+        if not (self._damaged or memory.dirty.losses or is_new):
+            return
+        database, generation = self._database, memory.generation
+        with database.transaction():
             for table, key, record in self._damaged:
-                self._database.keep_damaged(self._now_ns, table, key, record)
+                database.keep_damaged(self._now_ns, table, key, record)
                 logger.error("a record of %s was damaged and is kept aside: %r", table, key)
+            slots = [Slot(WINDOW_LOSSES, generation, service, "", "") for service in memory.dirty.losses]
+            database.write_rows(
+                (slot, encode_losses(slot, self._lsn_of.get(slot, 0), memory.losses[slot.service])) for slot in slots
+            )
+            database.write_meta(
+                generation=generation,
+                window_start_ns=memory.window_start_ns,
+                window_rows=database.count_window_rows(generation),
+                checked_lsn=lsn,
+            )
 
     def _count_damage(self, service: str) -> None:
         self._memory.losses.setdefault(service, Losses()).merge(Losses(set_aside=1))
@@ -155,17 +178,6 @@ def _deeper_recursion() -> Iterator[None]:
         yield
     finally:
         sys.setrecursionlimit(limit)
-
-
-def set_aside(path: Path, now_ns: int, reason: Exception) -> None:
-    """Give an unusable database and its log another name; nothing is deleted or overwritten."""
-    moment = format_time(now_ns).replace(":", "").replace(".", "")
-    for suffix in ("", "-wal", "-shm"):
-        file = path.with_name(path.name + suffix)
-        if file.exists():
-            aside = path.with_name(f"{path.name}.damaged-{moment}{suffix}")
-            file.rename(aside)
-            logger.error("%s cannot be used (%s); it is kept as %s", file.name, reason, aside.name)
 
 
 def finish_rename(database: Database, saves: SaveDirectory, meta: dict[str, int | str]) -> None:

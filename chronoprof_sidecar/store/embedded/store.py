@@ -17,6 +17,7 @@ from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.files import EXPORT, SaveDirectory, check_save_name
+from chronoprof_sidecar.store.embedded.lock import DirectoryLock
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.queue import ChangeJob, IngestJob, Job, JobQueue
 from chronoprof_sidecar.store.embedded.threads import Worker
@@ -33,6 +34,7 @@ T = TypeVar("T")
 class Parts:
     """Everything an open store consists of; `opening.open_store` makes it."""
 
+    lock: DirectoryLock
     memory: Memory
     database: Database
     database_thread: Worker
@@ -120,6 +122,7 @@ class EmbeddedStore(Store):
         parts.database_thread.close()
         parts.files_thread.close()
         parts.saves.close()
+        parts.lock.close()
         self._failure.cancel()
 
     async def _change(self, change: Callable[[], Awaitable[Any]]) -> Any:

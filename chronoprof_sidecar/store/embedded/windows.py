@@ -17,7 +17,8 @@ from chronoprof_sidecar.domain.snapshot import Rotation
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.errors import GenerationConflictError, UnavailableError
 from chronoprof_sidecar.protocol import NANOSECONDS
-from chronoprof_sidecar.store.embedded.database import Database, UnknownOutcomeError
+from chronoprof_sidecar.store.embedded.database import Database
+from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError
 from chronoprof_sidecar.store.embedded.files import LOADABLE, SaveDirectory
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.records import MINUTE, MINUTE_LOSSES
@@ -95,7 +96,7 @@ class Windows:
 
     async def _begin_window(self, start_ns: int, *, pending_rename: str | None, erase_history: bool) -> None:
         generation = self._memory.generation + 1
-        values: dict[str, int | str] = {"generation": generation, "window_start_ns": start_ns}
+        values: dict[str, int | str] = {"generation": generation, "window_start_ns": start_ns, "window_rows": 0}
         if pending_rename is not None:
             values["pending_rename"] = pending_rename
         if erase_history:
