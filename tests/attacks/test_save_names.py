@@ -299,7 +299,7 @@ def test_a_replaced_directory(sidecar: Sidecar, saves: Path, tmp_path: Path) -> 
     assert sidecar.stop() == 0
     sidecar.start(wait=False)
     assert sidecar.process.wait(30) != 0
-    assert f"cannot open the save directory {saves}" in sidecar.log()
+    assert f"{saves}: Not a directory; CHRONOPROF_SAVE_DIR" in sidecar.log()
     assert before == tree(tmp_path / "outside")
 
 
