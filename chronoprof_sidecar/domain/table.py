@@ -4,7 +4,7 @@ Owns where a sample is counted: in its own row, or in `_other` once the table is
 clock; the store decides when a table begins and ends.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
 from re import compile as compile_pattern
@@ -30,10 +30,29 @@ class Selection:
     """A shell glob over function names, case-sensitive."""
     service: str | None = None
     version: str | None = None
+    names: frozenset[str] | None = None
+    """The only functions asked for, whatever else they must fit."""
 
     def covers(self, labels: Labels) -> bool:
         """Say whether rows of these labels are asked for."""
         return self.service in (None, labels.service) and self.version in (None, labels.version)
+
+    def covers_losses(self, service: str) -> bool:
+        """Say whether loss figures of a service are asked for: what `_other` took may be of any service."""
+        return self.service in (None, service) or service == OTHER
+
+    def name_filter(self) -> Callable[[str], bool]:
+        """Return what says whether rows of a function name are asked for."""
+        glob = None if self.match is None else compile_pattern(translate(self.match)).match
+
+        def wants(name: str) -> bool:
+            return (
+                self.function_name in (None, name)
+                and (self.names is None or name in self.names)
+                and (glob is None or glob(name) is not None)
+            )
+
+        return wants
 
     def of(self, rows: Rows) -> Iterator[tuple[str, FunctionStatistics]]:
         """Yield the rows whose names are asked for."""
@@ -42,11 +61,11 @@ class Selection:
             candidates: Iterable[tuple[str, FunctionStatistics]] = [(self.function_name, found)] if found else []
         else:
             candidates = rows.items()
-        if self.match is None:
+        if self.match is None and self.names is None:
             yield from candidates
             return
-        matches = compile_pattern(translate(self.match)).match
-        yield from ((name, statistics) for name, statistics in candidates if matches(name))
+        wants = self.name_filter()
+        yield from ((name, statistics) for name, statistics in candidates if wants(name))
 
 
 class Placement(NamedTuple):
