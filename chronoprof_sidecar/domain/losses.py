@@ -19,10 +19,12 @@ class Losses:
     """Stored rows that were damaged and are kept apart, uncounted."""
     sampled: int = 0
     """Calls counted by multiplication of a sample."""
+    late: int = 0
+    """Calls counted when they arrived, more than a minute after they may have happened; none is missing."""
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing; sampling alone loses nothing."""
+        """Whether nothing is missing; sampling and coming late lose nothing."""
         return not (self.dropped or self.rejected or self.unknown or self.overflowed or self.set_aside)
 
     def merge(self, other: "Losses") -> None:

@@ -62,6 +62,7 @@ class SavedLosses(msgspec.Struct, kw_only=True):
     overflowed: Integer = 0
     set_aside: Integer = 0
     sampled: Integer = 0
+    late: Integer = 0
 
 
 class Save(msgspec.Struct, kw_only=True):

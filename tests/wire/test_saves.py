@@ -107,6 +107,7 @@ def test_a_save_says_what_it_holds() -> None:
         "overflowed": str(2**60),
         "set_aside": 0,
         "sampled": 0,
+        "late": 0,
     }
     assert [{"service": "shop", **figures_of_shop}] == save["losses"]
     assert {

@@ -12,7 +12,6 @@ from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.senders import Sender, Senders, advance
 from chronoprof_sidecar.domain.snapshot import Snapshot
 from chronoprof_sidecar.domain.table import Placement, Selection, Table
-from chronoprof_sidecar.protocol import OTHER
 from chronoprof_sidecar.store.embedded.records import (
     MINUTE,
     MINUTE_LOSSES,
@@ -23,6 +22,9 @@ from chronoprof_sidecar.store.embedded.records import (
 )
 
 MINUTE_NS: Final = 60 * 1_000_000_000
+
+LATE_SECONDS: Final = 60
+"""Calls of a batch that spans more may belong to an earlier minute than the one that they are counted in."""
 
 Covered = Callable[[Slot], bool]
 """Says whether what is stored at a slot counts an entry already."""
@@ -116,8 +118,7 @@ class Memory:
     def snapshot(self, selection: Selection, taken_ns: int) -> Snapshot:
         """Return the window's rows that are asked for, as of now."""
         services = {labels.service for labels in self.window.label_pairs()} | self.losses.keys()
-        # What `_other` took may be of any service.
-        asked = (service for service in self.losses if selection.service in (None, service) or service == OTHER)
+        asked = filter(selection.covers_losses, self.losses)
         return Snapshot(
             generation=self.generation,
             window_start_ns=min(self.window_start_ns, taken_ns),
@@ -168,9 +169,10 @@ def losses_of(batch: Batch, placement: Placement) -> Losses | None:
     elif placement.overflowed:
         overflowed = sum(item.calls * item.sample_every for name, item in batch.items if name in placement.overflowed)
     sampled = sum([item.calls * item.sample_every for _, item in batch.items if item.sample_every > 1])
-    if not (overflowed or sampled or batch.dropped or batch.rejected or batch.unknown):
+    late = batch.calls if (batch.span_seconds or 0) > LATE_SECONDS else 0
+    if not (overflowed or sampled or late or batch.dropped or batch.rejected or batch.unknown):
         return None
-    return Losses(batch.dropped, batch.rejected, batch.unknown, overflowed, 0, sampled)
+    return Losses(batch.dropped, batch.rejected, batch.unknown, overflowed, 0, sampled, late)
 
 
 def _merge_losses(by_service: dict[str, Losses], service: str, losses: Losses) -> None:
