@@ -99,6 +99,12 @@ class Settings:
     max_senders: int = _setting(
         values.whole_number(1), "100000", "processes", "remembered, so that a retry of theirs is counted once"
     )
+    max_history_bytes: int = _setting(
+        values.size(2**20),
+        "1 GiB",
+        "bytes",
+        "of the database in use; beyond it minutes become hours early, then the oldest hours are erased",
+    )
     max_saves: int = _setting(values.whole_number(1), "1000", "files", "in the save directory; a full one answers 507")
     max_saves_bytes: int = _setting(values.size(1), "10 GiB", "bytes", "all saved files; a full directory answers 507")
     keep_saves: int = _setting(

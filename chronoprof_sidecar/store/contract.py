@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Protocol, Self
 
 from chronoprof_sidecar.domain.batch import Batch, Outcome
+from chronoprof_sidecar.domain.history import History, HistoryQuery
 from chronoprof_sidecar.domain.senders import Sender
 from chronoprof_sidecar.domain.snapshot import Rotation, SaveInfo, Snapshot
 from chronoprof_sidecar.domain.table import Selection
 
-__all__ = ["Outcome", "Rotation", "SaveContent", "SaveInfo", "Snapshot", "Store"]
+__all__ = ["History", "HistoryQuery", "Outcome", "Rotation", "SaveContent", "SaveInfo", "Snapshot", "Store"]
 
 
 class SaveContent(Protocol):
@@ -42,6 +43,17 @@ class Store(Protocol):
 
     async def snapshot(self, selection: Selection) -> Snapshot:
         """Return the window's rows that `selection` asks for, as of now; every acknowledged batch is in them."""
+        ...
+
+    async def history(self, query: HistoryQuery) -> History:
+        """Return what was counted in a span, over all windows; every acknowledged call is in it exactly once.
+
+        Minutes are kept for a day or more of data, hours for a month or more. May take seconds; neither batches nor
+        other answers wait for it.
+
+        Raises:
+            UnavailableError: the history cannot be read.
+        """
         ...
 
     async def reset(self, expected_generation: int | None = None, *, erase_history: bool = False) -> int:

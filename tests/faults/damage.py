@@ -14,7 +14,7 @@ from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded import open_store
 from chronoprof_sidecar.store.embedded.opening import DATABASE_NAME
 from tests.store.bodies import make_batch
-from tests.store.contract_suite import Clock
+from tests.store.harness import Clock
 from tests.store.test_embedded import make_settings
 
 NAMES = 120

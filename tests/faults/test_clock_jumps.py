@@ -22,7 +22,7 @@ from tests.faults.stored import counted_in, read_history, read_save
 from tests.proof import Proof
 from tests.scale import scaled
 from tests.store.bodies import make_batch
-from tests.store.contract_suite import START_NS, StoreHarness
+from tests.store.harness import START_NS, StoreHarness
 from tests.store.test_embedded import make_harness
 
 if TYPE_CHECKING:

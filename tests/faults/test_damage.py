@@ -21,7 +21,7 @@ from tests.process.sidecar import DEADLINE_SECONDS, INGEST_KEY, Sidecar
 from tests.proof import Proof
 from tests.scale import scaled
 from tests.store.bodies import make_batch
-from tests.store.contract_suite import Clock
+from tests.store.harness import Clock
 from tests.store.test_embedded import make_settings
 
 FILES = scaled(30, full=1000)

@@ -1,8 +1,7 @@
 """What every store must do: engines subclass `StoreContract` and say how one is opened."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,41 +21,8 @@ from chronoprof_sidecar.protocol import bucket_of
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.wire.saves import load_save
 from tests.store.bodies import make_batch
-
-HOUR_NS = 3600 * 1_000_000_000
-START_NS = 1_790_000_000 * 1_000_000_000
-
-
-@dataclass
-class Clock:
-    """A clock that a test moves."""
-
-    ns: int = START_NS
-
-    def __call__(self) -> int:
-        return self.ns
-
-
-@dataclass
-class StoreHarness:
-    """Opens, stops and starts again one and the same store."""
-
-    open_with: Callable[[dict[str, Any], Clock, Callable[[], float]], Awaitable[Store]]
-    clock: Clock = field(default_factory=Clock)
-    uptime_seconds: float = 0.0
-    _open: Store | None = None
-
-    async def open(self, **settings: Any) -> Store:
-        """Open the store, closing it first if it is open."""
-        await self.close()
-        self._open = await self.open_with(settings, self.clock, lambda: self.uptime_seconds)
-        return self._open
-
-    async def close(self) -> None:
-        """Close the store if it is open."""
-        if self._open is not None:
-            await self._open.close()
-            self._open = None
+from tests.store.harness import HOUR_NS, START_NS, StoreHarness
+from tests.store.history_contract import HistoryContract
 
 
 async def totals(store: Store, **selection: Any) -> dict[str, tuple[int, int]]:
@@ -82,7 +48,7 @@ def rows_of(snapshot: Snapshot) -> list[tuple[Any, ...]]:
     )
 
 
-class StoreContract:
+class StoreContract(HistoryContract):
     """The tests; `harness` comes from the engine's own module."""
 
     @pytest.fixture

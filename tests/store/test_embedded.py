@@ -27,7 +27,8 @@ from chronoprof_sidecar.store.embedded.store import EmbeddedStore
 from chronoprof_sidecar.store.embedded.upkeep import CHECKPOINT_BYTES
 from chronoprof_sidecar.wire.batches import decode_batch
 from tests.store.bodies import make_batch
-from tests.store.contract_suite import HOUR_NS, Clock, StoreContract, StoreHarness, totals
+from tests.store.contract_suite import StoreContract, totals
+from tests.store.harness import HOUR_NS, Clock, StoreHarness
 
 
 def make_settings(directory: Path, **overrides: Any) -> Settings:

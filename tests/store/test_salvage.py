@@ -15,7 +15,8 @@ from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded.opening import DATABASE_NAME
 from chronoprof_sidecar.store.embedded.records import decode_state, encode_state
 from tests.store.bodies import make_batch
-from tests.store.contract_suite import StoreHarness, totals
+from tests.store.contract_suite import totals
+from tests.store.harness import StoreHarness
 from tests.store.test_embedded import make_harness
 
 PAGE_BYTES = 4096

@@ -20,17 +20,15 @@ from chronoprof_sidecar.domain.batch import Labels
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.statistics import FunctionStatistics
 from chronoprof_sidecar.domain.table import Selection
+from chronoprof_sidecar.store.embedded.addition import add_rows
 from chronoprof_sidecar.store.embedded.database import Database
-from chronoprof_sidecar.store.embedded.memory import Dirty, Memory
+from chronoprof_sidecar.store.embedded.memory import Dirty, Memory, MinuteDelta
 from chronoprof_sidecar.store.embedded.records import (
     MINUTE,
     MINUTE_LOSSES,
     WINDOW,
     WINDOW_LOSSES,
-    DamagedRecordError,
     Slot,
-    decode_losses,
-    decode_statistics,
     encode_losses,
     encode_sender,
     encode_statistics,
@@ -68,9 +66,9 @@ class Round:
         self._history_dropped = False
 
     @property
-    def minutes(self) -> list[int]:
-        """Minutes that this round writes to."""
-        return list(self._dirty.minutes)
+    def minutes(self) -> Mapping[int, MinuteDelta]:
+        """What this round adds to minutes; stored rows that count journal entries up to `lsn` have it already."""
+        return {} if self._history_dropped else self._dirty.minutes
 
     def next_slice(self) -> Slice | None:
         """Return the slice to write, the same one until `written` is called; None when all is written."""
@@ -135,18 +133,9 @@ def write_slice(database: Database, part: Slice, lsn: int, now_ns: int) -> list[
         UnavailableError, UnknownOutcomeError: as `Database.transaction`; after the first, the same slice may be tried
             again.
     """
-    damaged: list[Slot] = []
     with database.transaction():
         _write_window_rows(database, part.rows)
-        for slot, delta in part.deltas:
-            stored = database.load_row(slot)
-            try:
-                record = _add_delta(slot, lsn, stored, delta)
-            except DamagedRecordError:
-                damaged.append(slot)
-                database.keep_damaged(now_ns, "rows", slot, stored or b"")
-                record = _add_delta(slot, lsn, None, delta)
-            database.write_rows([(slot, record)])
+        damaged = add_rows(database, part.deltas, lsn, now_ns)
         database.write_senders(part.senders, part.forgotten)
     return damaged
 
@@ -169,19 +158,6 @@ def _write_window_rows(database: Database, rows: Sequence[tuple[Slot, bytes]]) -
     meta = database.load_meta()
     added = database.write_rows((slot, record) for slot, record in rows if slot.span == meta["generation"])
     database.write_meta(window_rows=int(meta["window_rows"]) + added)
-
-
-def _add_delta(slot: Slot, lsn: int, stored: bytes | None, delta: FunctionStatistics | Losses) -> bytes:
-    """Return the record of what is stored at `slot` plus `delta`; neither changes, so a retry adds it once."""
-    if isinstance(delta, Losses):
-        losses = decode_losses(slot, stored)[1] if stored else Losses()
-        losses.merge(delta)
-        return encode_losses(slot, lsn, losses)
-    if stored is None:
-        return encode_statistics(slot, lsn, delta)
-    _, row = decode_statistics(slot, stored)
-    row.merge(delta)
-    return encode_statistics(slot, lsn, row)
 
 
 def _batched(items: Iterable[T]) -> Iterator[list[T]]:

@@ -116,6 +116,26 @@ class Database:
         found = self._read(f"SELECT record FROM rows WHERE {_KEYS['rows']}", slot)  # noqa: S608  our own text
         return found[0][0] if found else None
 
+    def load_some_rows(
+        self, kind: int, span: int, *, limit: int, after: Slot | None = None, **values: str
+    ) -> list[tuple[Slot, bytes]]:
+        """Return records of one kind and span in the order of their keys, at most `limit`.
+
+        Args:
+            kind, span: which records.
+            limit: bounds the time that this takes.
+            after: only records that come after this slot.
+            values: what columns must be equal to.
+        """
+        where = " AND ".join(["kind = ?", "span = ?", *(f"{column} = ?" for column in values)])
+        parameters: tuple[object, ...] = (kind, span, *values.values())
+        if after is not None:
+            where += " AND (service, version, function_name) > (?, ?, ?)"
+            parameters += after[2:]
+        order = "ORDER BY service, version, function_name LIMIT ?"
+        found = self._read(f"SELECT {ROW_COLUMNS} FROM rows WHERE {where} {order}", (*parameters, limit))  # noqa: S608  our own text
+        return [(Slot(*key), record) for *key, record in found]
+
     def load_spans(self, kind: int) -> list[int]:
         """Return every span that has records of one kind, ascending."""
         return [span for (span,) in self._read("SELECT DISTINCT span FROM rows WHERE kind = ? ORDER BY span", (kind,))]
@@ -125,6 +145,14 @@ class Database:
         count = "SELECT count(*) FROM rows WHERE kind IN (?, ?) AND span = ?"
         number: int = self._read(count, (WINDOW, WINDOW_LOSSES, generation))[0][0]
         return number
+
+    def used_bytes(self) -> int:
+        """Return how much of the file is in use; what was erased is used again before the file grows."""
+        pages, free, size = (
+            self._read(f"PRAGMA {name}")[0][0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        used: int = (pages - free) * size
+        return used
 
     def load_senders(self) -> list[tuple[str, bytes]]:
         """Return the records of all senders."""
@@ -195,6 +223,10 @@ class Database:
     def erase_rows(self, kind: int) -> None:
         """Erase all records of one kind."""
         self._connection.execute("DELETE FROM rows WHERE kind = ?", (kind,))
+
+    def erase_rows_at(self, slots: Iterable[Slot]) -> None:
+        """Erase the records at these slots."""
+        self._connection.executemany(f"DELETE FROM rows WHERE {_KEYS['rows']}", slots)  # noqa: S608  our own text
 
     def erase_some_rows(self, kind: int, spans: range, limit: int) -> int:
         """Erase at most `limit` records of some spans, and return how many there were."""

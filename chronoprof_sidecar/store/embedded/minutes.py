@@ -4,7 +4,7 @@ A minute's number comes from the wall clock. When that is set back, what is coun
 is kept already, and must not be taken for the oldest.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 KEPT_MINUTES: Final = 1440
@@ -15,11 +15,17 @@ class Minutes:
     """Numbers of the minutes that hold data, those last written to at the end."""
 
     def __init__(self, numbers: Iterable[int]) -> None:
-        self._numbers = dict.fromkeys(numbers)
+        self._numbers: dict[int, None] = dict.fromkeys(numbers)
 
     def __str__(self) -> str:
         """Return the numbers in order, with spaces between them: what a restart reads."""
         return " ".join(map(str, self._numbers))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
     def note(self, numbers: Iterable[int]) -> None:
         """Note that these were written to."""
@@ -27,12 +33,16 @@ class Minutes:
             self._numbers.pop(number, None)
             self._numbers[number] = None
 
+    def oldest(self) -> int:
+        """Return the minute that was written to longest ago; there must be one."""
+        return next(iter(self._numbers))
+
     def expired(self) -> int | None:
-        """Return the next minute to erase; None when there are no more than are kept."""
-        return next(iter(self._numbers)) if len(self._numbers) > KEPT_MINUTES else None
+        """Return the next minute to add to its hour; None when there are no more than are kept."""
+        return self.oldest() if len(self._numbers) > KEPT_MINUTES else None
 
     def forget(self, number: int) -> None:
-        """Note that a minute was erased."""
+        """Note that a minute is no longer kept."""
         del self._numbers[number]
 
     def clear(self) -> None:

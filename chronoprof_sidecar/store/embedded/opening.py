@@ -12,13 +12,16 @@ from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.directories import make_directory, refusal
 from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError, UnusableDatabaseError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
+from chronoprof_sidecar.store.embedded.hours import Hours
 from chronoprof_sidecar.store.embedded.lock import DirectoryLock
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.minutes import Minutes
 from chronoprof_sidecar.store.embedded.overflow import OverflowLog
 from chronoprof_sidecar.store.embedded.queue import JobQueue
-from chronoprof_sidecar.store.embedded.records import MINUTE
+from chronoprof_sidecar.store.embedded.reading import HistoryReader
+from chronoprof_sidecar.store.embedded.records import HOUR, MINUTE
 from chronoprof_sidecar.store.embedded.recovery import Recovery, finish_rename
+from chronoprof_sidecar.store.embedded.retention import Retention
 from chronoprof_sidecar.store.embedded.salvage import finish_replacement, replace_damaged
 from chronoprof_sidecar.store.embedded.store import EmbeddedStore, Parts
 from chronoprof_sidecar.store.embedded.threads import Worker
@@ -39,6 +42,7 @@ class _Loaded:
     memory: Memory
     service_minute: int
     minutes: Minutes
+    hours: Hours
 
 
 async def open_store(
@@ -67,12 +71,20 @@ async def open_store(
     memory, database, saves = loaded.memory, loaded.database, loaded.saves
     queue = JobQueue(settings.max_queue_bytes)
     service_clock = ServiceClock(loaded.service_minute, monotonic)
+    retention = Retention(
+        database,
+        database_thread,
+        loaded.minutes,
+        loaded.hours,
+        max_bytes=settings.max_history_bytes,
+        clock_ns=clock_ns,
+    )
     upkeep = Upkeep(
         memory,
         database,
         database_thread,
         interval_seconds=settings.checkpoint_interval_seconds,
-        minutes=loaded.minutes,
+        retention=retention,
         clock_ns=clock_ns,
         monotonic=monotonic,
         service_clock=service_clock,
@@ -97,8 +109,21 @@ async def open_store(
         upkeep=upkeep,
         clock_ns=clock_ns,
     )
+    reader = HistoryReader(database, database_thread, upkeep, retention, settings.max_functions)
     return EmbeddedStore(
-        Parts(loaded.lock, memory, database, database_thread, saves, files_thread, queue, writer, windows, clock_ns)
+        Parts(
+            loaded.lock,
+            memory,
+            database,
+            database_thread,
+            saves,
+            files_thread,
+            queue,
+            writer,
+            windows,
+            reader,
+            clock_ns,
+        )
     )
 
 
@@ -136,7 +161,8 @@ def _read(settings: Settings, database: Database, lock: DirectoryLock, now_ns: i
         meta = Recovery(database, memory, now_ns).run()
         finish_rename(database, saves, meta)
         service_minute = int(meta.get("service_minute", 0))
-        return _Loaded(lock, database, saves, memory, service_minute, _read_minutes(database, meta))
+        minutes, hours = _read_minutes(database, meta), _read_hours(database, meta)
+        return _Loaded(lock, database, saves, memory, service_minute, minutes, hours)
     except BaseException:
         database.close()
         raise
@@ -147,6 +173,13 @@ def _read_minutes(database: Database, meta: dict[str, int | str]) -> Minutes:
         return Minutes(int(number) for number in str(meta["minutes"]).split())
     except KeyError:  # not written yet: their numbers are the next best order
         return Minutes(database.load_spans(MINUTE))
+
+
+def _read_hours(database: Database, meta: dict[str, int | str]) -> Hours:
+    try:
+        return Hours.read(str(meta["hours"]))
+    except KeyError:
+        return Hours.whole(database.load_spans(HOUR))
 
 
 def _prepare_directory(path: Path) -> Path:

@@ -27,6 +27,10 @@ MINUTE: Final = 2
 """Kind of a row of one minute; its span is the minute of Unix time."""
 WINDOW_LOSSES: Final = 3
 MINUTE_LOSSES: Final = 4
+HOUR: Final = 5
+"""Kind of a row of the minutes of one hour that are no longer kept one by one; its span is the hour of Unix time."""
+HOUR_LOSSES: Final = 6
+HISTORY_KINDS: Final = (MINUTE, MINUTE_LOSSES, HOUR, HOUR_LOSSES)
 
 _STATE: Final = "state"
 _CRC_BYTES: Final = 4

@@ -7,19 +7,24 @@ holds exactly what was acknowledged; it needs no turn in the queue.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Self, TypeVar
 
 from chronoprof_sidecar.domain.batch import Batch, Outcome
+from chronoprof_sidecar.domain.history import History, HistoryQuery
 from chronoprof_sidecar.domain.senders import Sender
 from chronoprof_sidecar.domain.snapshot import Rotation, SaveInfo, Snapshot
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded.database import Database
+from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError, UnusableDatabaseError
 from chronoprof_sidecar.store.embedded.files import EXPORT, SaveDirectory, check_save_name
 from chronoprof_sidecar.store.embedded.lock import DirectoryLock
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.queue import ChangeJob, IngestJob, Job, JobQueue
+from chronoprof_sidecar.store.embedded.reading import HistoryReader
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.windows import Windows, name_by_time
 from chronoprof_sidecar.store.embedded.writer import Writer
@@ -43,6 +48,7 @@ class Parts:
     queue: JobQueue
     writer: Writer
     windows: Windows
+    history: HistoryReader
     clock_ns: Callable[[], int]
 
 
@@ -65,11 +71,22 @@ class EmbeddedStore(Store):
         """Return rows as of now; see `Store.snapshot`."""
         return self._memory.snapshot(selection, self._parts.clock_ns())
 
+    async def history(self, query: HistoryQuery) -> History:
+        """Return the steps of a span; see `Store.history`."""
+        try:
+            return await self._parts.history.read(query)
+        except (UnusableDatabaseError, UnknownOutcomeError) as error:
+            await self._change(partial(_fail_with, error))
+            raise
+
     async def reset(self, expected_generation: int | None = None, *, erase_history: bool = False) -> int:
         """Begin a new window; see `Store.reset`."""
         windows = self._parts.windows
-        generation: int = await self._change(lambda: windows.reset(expected_generation, erase_history=erase_history))
-        return generation
+        async with self._parts.history.undisturbed() if erase_history else nullcontext():
+            generation: int = await self._change(
+                lambda: windows.reset(expected_generation, erase_history=erase_history)
+            )
+            return generation
 
     async def save(self, name: str | None = None, *, overwrite: bool = True) -> SaveInfo:
         """Write the window to a file; see `Store.save`."""
@@ -158,6 +175,11 @@ class OpenSave:
 
     async def __aexit__(self, *exc_info: object) -> None:
         os.close(self._descriptor)
+
+
+async def _fail_with(error: Exception) -> None:
+    """End the writer as an error of its own does: whoever waits is told to come again, to a store that was salvaged."""
+    raise error
 
 
 def _write_save(saves: SaveDirectory, snapshot: Snapshot, name: str, overwrite: bool) -> SaveInfo:

@@ -1,11 +1,11 @@
-"""Upkeep between commits: checkpoints, forgetting senders, erasing what nobody reads any more.
+"""Upkeep between commits: checkpoints, forgetting senders, erasing what nobody reads any more, ageing the history.
 
 Owns when it is time and how much is done at once. Every step is one small transaction, so a batch that arrives
 meanwhile waits for one of them at most.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from chronoprof_sidecar.domain.losses import Losses
@@ -13,9 +13,9 @@ from chronoprof_sidecar.errors import UnavailableError
 from chronoprof_sidecar.store.embedded.checkpoint import Round, finish_round, write_slice
 from chronoprof_sidecar.store.embedded.clocks import ServiceClock
 from chronoprof_sidecar.store.embedded.database import Database
-from chronoprof_sidecar.store.embedded.memory import Memory
-from chronoprof_sidecar.store.embedded.minutes import Minutes
-from chronoprof_sidecar.store.embedded.records import MINUTE, MINUTE_LOSSES
+from chronoprof_sidecar.store.embedded.memory import Memory, MinuteDelta
+from chronoprof_sidecar.store.embedded.records import Slot
+from chronoprof_sidecar.store.embedded.retention import Retention
 from chronoprof_sidecar.store.embedded.threads import Worker
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,10 @@ logger = logging.getLogger(__name__)
 CHECKPOINT_BYTES: Final = 8 * 1024 * 1024
 """Journal size that begins a checkpoint early: some 0.3 s of replay."""
 ERASED_ROWS: Final = 500
-"""Rows of each kind erased in one step."""
+"""Rows of an older window erased in one step."""
+STEPS_BETWEEN_ROUNDS: Final = 25
+"""Steps of erasing and ageing that a round which is due waits for: rounds that follow upon each other must not keep
+the history of 10 000 functions from ageing by a minute every minute."""
 RETRY_SECONDS: Final = 1.0
 """Until a step that found the disk full is tried again."""
 
@@ -38,7 +41,7 @@ class Upkeep:
         thread: Worker,
         *,
         interval_seconds: float,
-        minutes: Minutes,
+        retention: Retention,
         clock_ns: Callable[[], int],
         monotonic: Callable[[], float],
         service_clock: ServiceClock,
@@ -47,7 +50,7 @@ class Upkeep:
         self._database = database
         self._thread = thread
         self._interval_seconds = interval_seconds
-        self._minutes = minutes
+        self._retention = retention
         self._clock_ns = clock_ns
         self._monotonic = monotonic
         self._service_clock = service_clock
@@ -56,8 +59,9 @@ class Upkeep:
         self._retry_at = 0.0
         self._journal_bytes = 0
         self._erasing = True
-        self._erase_next = True
-        """Rounds that follow upon each other must not keep rows from ever being erased."""
+        self._journal_was_cut = not memory.dirty
+        """Whether no stored minute counts what the journal repeats; see `retention`."""
+        self._steps_left = STEPS_BETWEEN_ROUNDS
 
     def note_journaled(self, size_bytes: int) -> None:
         """Note that the journal has grown."""
@@ -69,16 +73,22 @@ class Upkeep:
 
     def note_history_erased(self) -> None:
         """Note that minutes counted so far are not to be written any more."""
-        self._minutes.clear()
+        self._retention.note_erased()
         if self._round:
             self._round.drop_history()
+
+    def unwritten_minutes(self) -> list[tuple[int, Mapping[int, MinuteDelta]]]:
+        """Return what minutes gained but may not be stored yet, in parts: each is to be added to what is stored,
+        unless that counts journal entries up to the part's number already."""
+        parts = [(self._round.lsn, self._round.minutes)] if self._round else []
+        return [*parts, (self._memory.lsn, self._memory.dirty.minutes)]
 
     def due_in_seconds(self) -> float:
         """Return how long the writer may wait for jobs before the next step is due."""
         now = self._monotonic()
         if self._retry_at > now:
             return self._retry_at - now
-        if self._round or self._erasing or self._journal_bytes >= CHECKPOINT_BYTES:
+        if self._round or self._has_to_erase() or self._journal_bytes >= CHECKPOINT_BYTES:
             return 0.0
         return max(0.0, self._next_round_at - now)
 
@@ -112,10 +122,10 @@ class Upkeep:
 
     async def _step(self) -> None:
         round_due = self._journal_bytes >= CHECKPOINT_BYTES or self._monotonic() >= self._next_round_at
-        if self._round or (round_due and not self._erase_next):
+        if self._round or (round_due and not (self._steps_left and self._has_to_erase())):
             await self._write()
         else:
-            self._erase_next = False
+            self._steps_left = max(0, self._steps_left - 1)
             await self._erase()
 
     async def _write(self) -> None:
@@ -129,22 +139,29 @@ class Upkeep:
         if part is not None:
             damaged = await self._thread.run(write_slice, self._database, part, round_.lsn, self._clock_ns())
             round_.written()
-            for slot in damaged:
-                logger.error("a stored row was damaged and is kept aside: %r", tuple(slot))
-                self._memory.losses.setdefault(slot.service, Losses()).merge(Losses(set_aside=1))
-                self._memory.dirty.losses.add(slot.service)
+            self._note_damaged(damaged)
             return
-        self._minutes.note(round_.minutes)
+        self._retention.note_written(list(round_.minutes))
         await self._thread.run(finish_round, self._database, round_.lsn, self._for_a_restart())
         self._round = None
-        self._erasing = self._erasing or self._minutes.expired() is not None
-        self._erase_next = self._erasing
+        self._journal_was_cut = True
+        self._steps_left = STEPS_BETWEEN_ROUNDS
+
+    def _note_damaged(self, slots: Iterable[Slot]) -> None:
+        for slot in slots:
+            logger.error("a stored row was damaged and is kept aside: %r", tuple(slot))
+            self._memory.losses.setdefault(slot.service, Losses()).merge(Losses(set_aside=1))
+            self._memory.dirty.losses.add(slot.service)
+
+    def _has_to_erase(self) -> bool:
+        return self._erasing or (self._retention.due and self._journal_was_cut)
 
     def _for_a_restart(self) -> dict[str, int | str]:
         return {
             "service_minute": self._service_clock.minute(),
             "window_start_ns": self._memory.window_start_ns,
-            "minutes": str(self._minutes),
+            "minutes": str(self._retention.minutes),
+            "hours": str(self._retention.hours),
         }
 
     def _begin_round(self) -> None:
@@ -156,21 +173,14 @@ class Upkeep:
             self._journal_bytes = 0
 
     async def _erase(self) -> None:
-        """Erase some rows that nobody reads any more."""
-        expired = self._minutes.expired()
-        erased = await self._thread.run(_erase_some, self._database, self._memory.generation, expired)
-        if erased >= ERASED_ROWS:
-            return
-        if expired is None:
-            self._erasing = False
-        else:
-            self._minutes.forget(expired)
+        """Erase some rows of older windows, which nobody reads any more, and then of the history."""
+        if self._erasing:
+            erased = await self._thread.run(_erase_some, self._database, self._memory.generation)
+            self._erasing = erased >= ERASED_ROWS
+        elif self._has_to_erase():
+            self._note_damaged(await self._retention.step())
 
 
-def _erase_some(database: Database, generation: int, minute: int | None) -> int:
+def _erase_some(database: Database, generation: int) -> int:
     with database.transaction():
-        erased = database.erase_old_windows(generation, ERASED_ROWS)
-        if minute is not None:
-            for kind in (MINUTE, MINUTE_LOSSES):
-                erased += database.erase_some_rows(kind, range(minute, minute + 1), ERASED_ROWS)
-    return erased
+        return database.erase_old_windows(generation, ERASED_ROWS)

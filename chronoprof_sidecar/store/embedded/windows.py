@@ -21,7 +21,7 @@ from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError
 from chronoprof_sidecar.store.embedded.files import LOADABLE, SaveDirectory
 from chronoprof_sidecar.store.embedded.memory import Memory
-from chronoprof_sidecar.store.embedded.records import MINUTE, MINUTE_LOSSES
+from chronoprof_sidecar.store.embedded.records import HISTORY_KINDS
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.wire.saves import render_json_save
@@ -116,7 +116,7 @@ def _write_window(database: Database, values: dict[str, int | str], erase_histor
     with database.transaction():
         database.write_meta(**values)
         if erase_history:
-            for kind in (MINUTE, MINUTE_LOSSES):
+            for kind in HISTORY_KINDS:
                 database.erase_rows(kind)
 
 

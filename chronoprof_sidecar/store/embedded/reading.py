@@ -1,0 +1,217 @@
+"""Reading the history while it is being written.
+
+Stored rows are read in slices between commits. Beside them stands what memory gained since: it is copied once, at the
+beginning, and each part of it knows up to which journal entry it goes. A stored row that counts that entry has the part
+already, whenever and however often checkpoints wrote in between; so every call is in the answer exactly once. Minutes
+stay minutes, and hours stay, until the reading ends.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final, NamedTuple
+
+from chronoprof_sidecar.domain.batch import RowKey
+from chronoprof_sidecar.domain.history import History, HistoryQuery, Span
+from chronoprof_sidecar.domain.losses import Losses
+from chronoprof_sidecar.domain.table import Selection
+from chronoprof_sidecar.store.embedded.addition import Figures, decode_row
+from chronoprof_sidecar.store.embedded.database import Database
+from chronoprof_sidecar.store.embedded.memory import MinuteDelta
+from chronoprof_sidecar.store.embedded.records import (
+    HOUR,
+    HOUR_LOSSES,
+    MINUTE,
+    MINUTE_LOSSES,
+    DamagedRecordError,
+    Slot,
+)
+from chronoprof_sidecar.store.embedded.retention import Retention
+from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.upkeep import Upkeep
+
+SLICE_SECONDS: Final = 0.005
+"""After which a slice ends; the query that it is in then takes as long again at most."""
+SLICE_ROWS: Final = 500
+"""Rows of one query."""
+
+
+class Source(NamedTuple):
+    """Where rows of one stretch are stored."""
+
+    kind: int
+    number: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What one minute gained in memory up to a journal entry, and not more."""
+
+    span: Span
+    lsn: int
+    figures: dict[Slot, Figures]
+
+
+class HistoryReader:
+    """Answers one query at a time: each takes what time the store has to spare."""
+
+    def __init__(
+        self, database: Database, thread: Worker, upkeep: Upkeep, retention: Retention, max_functions: int
+    ) -> None:
+        self._database = database
+        self._thread = thread
+        self._upkeep = upkeep
+        self._retention = retention
+        self._max_functions = max_functions
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def undisturbed(self) -> AsyncIterator[None]:
+        """Wait for the query under way, and let none begin."""
+        async with self._turn:
+            yield
+
+    async def read(self, query: HistoryQuery) -> History:
+        """Answer a query; see `Store.history`.
+
+        Raises:
+            UnusableDatabaseError, UnknownOutcomeError: the database cannot be read.
+        """
+        async with self._turn:
+            self._retention.hold()
+            try:
+                return await self._read(query)
+            finally:
+                self._retention.release()
+
+    async def _read(self, query: HistoryQuery) -> History:
+        gains, sources = self._gains(query), self._sources()
+        earliest = min((source.span.start for source in sources), default=None)
+        sources = [source for source in sources if source.span.overlaps(query.span)]
+        history = History(query, {source.span for source in sources}, earliest, self._max_functions)
+        merge = Merge(history, gains, {(source.kind, source.number): source.span for source in sources})
+        position = Position(0, None)
+        while position.source < len(sources):
+            records, position = await self._thread.run(_read_slice, self._database, sources, position, query.selection)
+            await asyncio.to_thread(merge.add, records)
+        await asyncio.to_thread(merge.finish)
+        return history
+
+    def _gains(self, query: HistoryQuery) -> list[Gain]:
+        return [
+            Gain(span, lsn, _select(minute, delta, query.selection))
+            for lsn, minutes in self._upkeep.unwritten_minutes()
+            for minute, delta in minutes.items()
+            if (span := Span(minute, minute + 1)).overlaps(query.span)
+        ]
+
+    def _sources(self) -> list[Source]:
+        """Return all that is kept, in order of time."""
+        gained = (minute for _, minutes in self._upkeep.unwritten_minutes() for minute in minutes)
+        sources = [
+            Source(kind, minute, Span(minute, minute + 1))
+            for minute in {*self._retention.minutes, *gained}
+            for kind in (MINUTE, MINUTE_LOSSES)
+        ]
+        sources += [
+            Source(kind, number, span) for number, span in self._retention.hours.spans() for kind in (HOUR, HOUR_LOSSES)
+        ]
+        return sorted(sources, key=lambda source: source.span)
+
+
+class Position(NamedTuple):
+    """How far the reading has come: to a source, and to a slot in it."""
+
+    source: int
+    after: Slot | None
+
+
+class Merge:
+    """Puts records and gains into the answer; in one thread at a time."""
+
+    def __init__(self, history: History, gains: Sequence[Gain], spans: dict[tuple[int, int], Span]) -> None:
+        self._history = history
+        self._spans = spans
+        self._gains = gains
+        self._gains_of: dict[int, list[Gain]] = {}
+        for gain in gains:
+            self._gains_of.setdefault(gain.span.start, []).append(gain)
+
+    def add(self, records: Sequence[tuple[Slot, bytes]]) -> None:
+        """Count stored records, and drop the gains that they have already."""
+        for slot, record in records:
+            span = self._spans[slot.kind, slot.span]
+            try:
+                lsn, figures = decode_row(slot, record)
+            except DamagedRecordError:
+                self._history.lose(span, slot.service, Losses(set_aside=1))
+                continue
+            if slot.kind in (MINUTE, MINUTE_LOSSES):
+                self._drop_gains(slot, lsn)
+            self._count(span, slot, figures)
+
+    def finish(self) -> None:
+        """Count the gains that no stored record has."""
+        for gain in self._gains:
+            for slot, figures in gain.figures.items():
+                self._count(gain.span, slot, figures)
+
+    def _drop_gains(self, slot: Slot, lsn: int) -> None:
+        for gain in self._gains_of.get(slot.span, ()):
+            if lsn >= gain.lsn:
+                gain.figures.pop(slot, None)
+
+    def _count(self, span: Span, slot: Slot, figures: Figures) -> None:
+        if isinstance(figures, Losses):
+            self._history.lose(span, slot.service, figures)
+        else:
+            self._history.count(span, RowKey(slot.function_name, slot.service, slot.version), figures)
+
+
+def _select(minute: int, delta: MinuteDelta, selection: Selection) -> dict[Slot, Figures]:
+    """Return what is asked for of what a minute gained, as it is now and will stay."""
+    figures: dict[Slot, Figures] = {
+        Slot(MINUTE, minute, key.service, key.version, key.function_name): row
+        for key, row in delta.rows.snapshot(selection)
+    }
+    for service, losses in delta.losses.items():
+        if selection.covers_losses(service):
+            figures[Slot(MINUTE_LOSSES, minute, service, "", "")] = losses.copy()
+    return figures
+
+
+def _read_slice(
+    database: Database, sources: Sequence[Source], position: Position, selection: Selection
+) -> tuple[list[tuple[Slot, bytes]], Position]:
+    """Read on from a position for some milliseconds; return the records asked for, and the new position."""
+    ends_at = monotonic() + SLICE_SECONDS
+    wants = selection.name_filter()
+    records: list[tuple[Slot, bytes]] = []
+    while position.source < len(sources) and monotonic() < ends_at:
+        source = sources[position.source]
+        found = database.load_some_rows(
+            source.kind, source.number, limit=SLICE_ROWS, after=position.after, **_values(source.kind, selection)
+        )
+        records += [each for each in found if _is_asked(each[0], selection, wants)]
+        more = len(found) == SLICE_ROWS
+        position = Position(position.source, found[-1][0]) if more else Position(position.source + 1, None)
+    return records, position
+
+
+def _values(kind: int, selection: Selection) -> dict[str, str]:
+    """Return what the database itself can select rows by."""
+    if kind not in (MINUTE, HOUR):
+        return {}
+    columns = {
+        "service": selection.service,
+        "version": selection.version,
+        "function_name": selection.function_name,
+    }
+    return {column: value for column, value in columns.items() if value is not None}
+
+
+def _is_asked(slot: Slot, selection: Selection, wants: Callable[[str], bool]) -> bool:
+    return wants(slot.function_name) if slot.kind in (MINUTE, HOUR) else selection.covers_losses(slot.service)
