@@ -23,6 +23,7 @@ ROTATE_PATH: Final = f"{API_PREFIX}/rotate"
 INGEST_PATH: Final = f"{API_PREFIX}/ingest"
 SAVES_PATH: Final = f"{API_PREFIX}/saves"
 SENDERS_PATH: Final = f"{API_PREFIX}/senders"
+HISTORY_PATH: Final = f"{API_PREFIX}/history"
 PLOT_PATH: Final = f"{API_PREFIX}/plot.svg"
 
 KEY_HEADER: Final = "X-API-Key"

@@ -14,12 +14,13 @@ from chronoprof_sidecar.domain.batch import RowKey
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.statistics import FunctionStatistics
 from chronoprof_sidecar.domain.table import Rows, Selection
-from chronoprof_sidecar.protocol import OTHER
+from chronoprof_sidecar.protocol import NANOSECONDS, OTHER
 
 HOUR_MINUTES: Final = 60
 ALL: Final = ""
 """The name of the one row that merges all functions; no function has it."""
 
+_MINUTE_NS: Final = 60 * NANOSECONDS
 _AUTOMATIC_STEPS: Final = 120
 """Steps that a span is cut into at most: a plot of 80 columns or 800 points shows no more."""
 _ROUND_MINUTES: Final = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440)
@@ -79,6 +80,8 @@ class History:
         self._per_function = query.per_function
         self._max_functions = max_functions
         self._names: set[str] = set()
+        self.services: set[str] = set()
+        """All that have rows or losses in the answer."""
         pieces = list(kept)
         start = query.span.start if earliest is None else max(query.span.start, min(earliest, query.span.end - 1))
         start = min([start, *(piece.start for piece in pieces)])
@@ -94,6 +97,7 @@ class History:
     def count(self, span: Span, key: RowKey, row: FunctionStatistics) -> None:
         """Count a row of a kept stretch; the row stays as it is."""
         step = self._step_of(span)
+        self.services.add(key.service)
         name = self._name_of(key.function_name) if self._per_function else ALL
         if name == OTHER != key.function_name:
             self.lose(span, key.service, Losses(overflowed=row.calls))
@@ -105,6 +109,7 @@ class History:
 
     def lose(self, span: Span, service: str, losses: Losses) -> None:
         """Count loss figures of a kept stretch."""
+        self.services.add(service)
         self._step_of(span).losses.setdefault(service, Losses()).merge(losses)
 
     def losses(self) -> dict[str, Losses]:
@@ -124,6 +129,11 @@ class History:
 
     def _step_of(self, span: Span) -> Step:
         return self.steps[bisect_right(self._starts, span.start) - 1]
+
+
+def covering(since_ns: int, until_ns: int) -> Span:
+    """Return the whole minutes that hold every moment from `since_ns` to before `until_ns`, in Unix time."""
+    return Span(since_ns // _MINUTE_NS, -(-until_ns // _MINUTE_NS))
 
 
 def cut(span: Span, step_minutes: int | None, pieces: Iterable[Span] = ()) -> list[Span]:

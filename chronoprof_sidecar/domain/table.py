@@ -5,7 +5,7 @@ clock; the store decides when a table begins and ends.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from re import compile as compile_pattern
 from typing import Final, NamedTuple
@@ -32,6 +32,10 @@ class Selection:
     version: str | None = None
     names: frozenset[str] | None = None
     """The only functions asked for, whatever else they must fit."""
+
+    def among(self, names: frozenset[str]) -> "Selection":
+        """Return the same selection of these functions alone."""
+        return replace(self, names=names)
 
     def covers(self, labels: Labels) -> bool:
         """Say whether rows of these labels are asked for."""

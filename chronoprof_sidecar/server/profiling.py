@@ -1,42 +1,55 @@
 """`GET data` and `POST reset`: the current window."""
 
 import asyncio
+import time
 from functools import partial
 from typing import Final
 
 from aiohttp import web
 
+from chronoprof_sidecar.domain.history import HistoryQuery, Span
 from chronoprof_sidecar.domain.ordering import NAME_COLUMN, SORT_COLUMNS
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.errors import MalformedRequestError
-from chronoprof_sidecar.protocol import GENERATION_HEADER, MAX_NAME_LENGTH
+from chronoprof_sidecar.protocol import GENERATION_HEADER
 from chronoprof_sidecar.server.answers import answer_json, answer_nothing
 from chronoprof_sidecar.server.context import REPORTS, STORE
-from chronoprof_sidecar.server.query import choice, flag, read_query, text, whole_number
+from chronoprof_sidecar.server.history import read_selection, read_span
+from chronoprof_sidecar.server.query import Query, choice, flag, read_query, whole_number
+from chronoprof_sidecar.wire.history_reports import render_span
 from chronoprof_sidecar.wire.reports import DEFAULT_SORT, render_data
 
-DATA_PARAMETERS: Final = ("function_name", "match", "service", "version", "sort", "order", "limit")
+DATA_PARAMETERS: Final = ("function_name", "match", "service", "version", "since", "until", "sort", "order", "limit")
 RESET_PARAMETERS: Final = ("generation", "history")
+NO_ROWS: Final = Selection(function_name="")
+"""Of a window nothing but what it says of itself: no function has this name."""
 
 
 async def get_data(request: web.Request) -> web.Response:
-    """Report the rows of the current window that are asked for, in the order asked for."""
-    query = read_query(request, (*DATA_PARAMETERS, "since"))
-    if "since" in query:
-        raise MalformedRequestError("since is not available in this release")
-    selection = Selection(
-        function_name=text(query, "function_name", MAX_NAME_LENGTH),
-        match=text(query, "match", MAX_NAME_LENGTH),
-        service=query.get("service"),
-        version=query.get("version"),
-    )
+    """Report the rows of the current window, or of a span, that are asked for, in the order asked for."""
+    query = read_query(request, DATA_PARAMETERS)
+    selection = read_selection(query)
     sort = choice(query, "sort", SORT_COLUMNS, DEFAULT_SORT)
     # The largest figures matter first; names read from A to Z.
     order = choice(query, "order", ("asc", "desc"), "asc" if sort == NAME_COLUMN else "desc")
-    render = partial(render_data, sort=sort, descending=order == "desc", limit=whole_number(query, "limit"))
+    span = _read_span(query)
+    limit, descending, store = whole_number(query, "limit"), order == "desc", request.app[STORE]
+    history = None if span is None else await store.history(HistoryQuery(selection, span))
     async with request.app[REPORTS]:
-        snapshot = await request.app[STORE].snapshot(selection)
-        return answer_json(await asyncio.to_thread(render, snapshot))
+        if history is None:
+            render = partial(render_data, await store.snapshot(selection))
+        else:
+            render = partial(render_span, history, await store.snapshot(NO_ROWS))
+        return answer_json(await asyncio.to_thread(render, sort=sort, descending=descending, limit=limit))
+
+
+def _read_span(query: Query) -> Span | None:
+    """Return the span asked for; None when it is the current window."""
+    if "since" not in query:
+        if "until" in query:
+            raise MalformedRequestError("until goes with since")
+        return None
+    return read_span(query, time.time_ns(), "")
 
 
 async def post_reset(request: web.Request) -> web.Response:

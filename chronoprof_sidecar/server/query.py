@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from chronoprof_sidecar.errors import MalformedRequestError
+from chronoprof_sidecar.wire.times import parse_duration, parse_moment
 
 Query = Mapping[str, str]
 
@@ -61,6 +62,24 @@ def text(query: Query, name: str, max_length: int) -> str | None:
     if value is not None and not 1 <= len(value) <= max_length:
         raise MalformedRequestError(f"{name} must have 1 to {max_length} characters")
     return value
+
+
+def moment(query: Query, name: str, default: str, now_ns: int) -> int:
+    """Return a parameter that says when, in nanoseconds of Unix time."""
+    value = query.get(name, default)
+    try:
+        return parse_moment(value, now_ns)
+    except ValueError as error:
+        raise MalformedRequestError(f"{name} must be {error}; not {_shown(value)}") from error
+
+
+def length_of_time(query: Query, name: str) -> int | None:
+    """Return a parameter that says how long, in seconds; None when it is not given."""
+    value = query.get(name)
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise MalformedRequestError(f"{name} must be {error}; not {_shown(value or '')}") from error
 
 
 def _shown(value: str) -> str:

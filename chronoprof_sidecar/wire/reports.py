@@ -102,6 +102,7 @@ def report_losses(losses: Iterable[Losses]) -> Report:
         "overflowed": to_number(total.overflowed),
         "set_aside": to_number(total.set_aside),
         "sampled": total.sampled > 0,
+        "late": to_number(total.late),
     }
 
 

@@ -88,6 +88,7 @@ def test_meta_tells_about_the_window() -> None:
         "overflowed": 0,
         "set_aside": 0,
         "sampled": False,
+        "late": 0,
     } == meta
 
 
