@@ -1,4 +1,4 @@
-"""`chronoprof data`: the statistics of the current window."""
+"""`chronoprof data`: the statistics of the current window, or of a span of the history."""
 
 import argparse
 from collections.abc import Mapping
@@ -16,29 +16,45 @@ COLUMNS: Final = (
     *map(Column, ("CALLS", "ERRORS", "TOTAL", "AVG", "P50", "P95", "P99")),
 )
 DURATIONS: Final = ("total_time", "avg_time", "p50_time", "p95_time", "p99_time")
+WHEN: Final = "15m, 24h or 30d ago, 2026-11-03T09:00:00Z, or Unix seconds"
 LOSSES: Final = ("dropped", "rejected", "unknown", "overflowed", "set_aside")
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Register `data`."""
     parser = add_asking_command(subparsers, "data", "show calls and durations per function")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="this function alone")
-    parser.add_argument("--match", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
-    parser.add_argument("--service", help="calls of this service alone")
-    parser.add_argument("--version", dest="service_version", metavar="VERSION", help="calls of this version alone")
+    add_filters(parser)
+    parser.add_argument("--since", metavar="WHEN", help=f"over all windows, from here on: {WHEN}")
+    parser.add_argument("--until", metavar="WHEN", help="with --since: where the span ends (default: now)")
     parser.add_argument("--sort", metavar="COLUMN", help="such as p95_time or calls (default: total_time)")
     parser.add_argument("--order", choices=("asc", "desc"), help="smallest or largest first")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N rows")
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Print the rows in the order of the answer."""
-    query = {
+def add_filters(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say whose calls are asked for."""
+    parser.add_argument("name", nargs="?", metavar="NAME", help="this function alone")
+    parser.add_argument("--match", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
+    parser.add_argument("--service", help="calls of this service alone")
+    parser.add_argument("--version", dest="service_version", metavar="VERSION", help="calls of this version alone")
+
+
+def filters_of(args: argparse.Namespace) -> dict[str, str | int | None]:
+    """Return the query parameters for the arguments of `add_filters`."""
+    return {
         "function_name": args.name,
         "match": args.match,
         "service": args.service,
         "version": args.service_version,
+    }
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the rows in the order of the answer."""
+    query = filters_of(args) | {
+        "since": args.since,
+        "until": args.until,
         "sort": args.sort,
         "order": args.order,
         "limit": args.limit,
@@ -67,8 +83,13 @@ def _describe(meta: Mapping[str, Any], shown: int) -> str:
     """Return two lines: how much of which window this is, and what is missing from it."""
     functions = format_count(meta.get("functions"))
     of_all = f"{shown} of {functions}" if functions != str(shown) else functions
-    window = f"generation {format_count(meta.get('generation'))}, since {format_text(meta.get('window_start'))}"
-    return f"Functions: {of_all}; {window}\n{describe_losses(meta)}"
+    return f"Functions: {of_all}; {_describe_span(meta)}\n{describe_losses(meta)}"
+
+
+def _describe_span(meta: Mapping[str, Any]) -> str:
+    if "since" in meta:
+        return f"from {format_text(meta['since'])} to {format_text(meta.get('until'))}"
+    return f"generation {format_count(meta.get('generation'))}, since {format_text(meta.get('window_start'))}"
 
 
 def describe_losses(meta: Mapping[str, Any]) -> str:
@@ -78,4 +99,7 @@ def describe_losses(meta: Mapping[str, Any]) -> str:
         text = "Complete: nothing was lost"
     else:
         text = f"Not complete: {', '.join(lost) or 'something was lost'}"
-    return f"{text}; sampled, so counts are estimates" if meta.get("sampled") is True else text
+    if meta.get("sampled") is True:
+        text += "; sampled, so counts are estimates"
+    late = meta.get("late")
+    return f"{text}; {format_count(late)} came late" if is_number(late) and late else text

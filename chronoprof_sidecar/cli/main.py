@@ -11,12 +11,26 @@ from io import TextIOWrapper
 from typing import Any, Final
 
 from chronoprof_sidecar import __version__
-from chronoprof_sidecar.cli import check, data, demo, keys, plot, reset, run, save, send, senders, serve, top
+from chronoprof_sidecar.cli import check, data, demo, history, keys, plot, reset, run, save, send, senders, serve, top
 from chronoprof_sidecar.cli.command import Command
 from chronoprof_sidecar.cli.text import harmless
 from chronoprof_sidecar.errors import ChronoprofError, SettingsError
 
-COMMANDS: Final[tuple[Command, ...]] = (serve, keys, demo, run, top, data, plot, reset, save, senders, send, check)
+COMMANDS: Final[tuple[Command, ...]] = (
+    serve,
+    keys,
+    demo,
+    run,
+    top,
+    data,
+    history,
+    plot,
+    reset,
+    save,
+    senders,
+    send,
+    check,
+)
 DONE: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2

@@ -159,3 +159,16 @@ def test_a_terminal_without_the_characters_gets_escapes(sidecar: StandIn) -> Non
 
     assert rb"\u65e5\u672c" in ran.stdout
     assert rb"412 \xb5s" in ran.stdout
+
+
+def test_a_span_is_asked_for_and_said(ask: Run, sidecar: StandIn) -> None:
+    """`--since` and `--until` reach the sidecar, and the summary says which span the rows are of."""
+    sidecar.answer(DATA, report(["a"], since="2026-11-03T09:00:00Z", until="2026-11-03T09:15:00Z", late=4))
+
+    ran = ask("data", "--since", "15m", "--until", "now")
+
+    assert ran.out.splitlines()[-2:] == [
+        "Functions: 1; from 2026-11-03T09:00:00Z to 2026-11-03T09:15:00Z",
+        "Complete: nothing was lost; 4 came late",
+    ]
+    assert parse_qs(urlsplit(sidecar.received[0].target).query) == {"since": ["15m"], "until": ["now"]}
