@@ -46,7 +46,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "Plots on a terminal; piped, a line for every step that has calls.",
     )
     add_filters(parser)
-    parser.add_argument("--since", metavar="WHEN", help=f"from here on: {WHEN} (default: 24h)")
+    parser.add_argument("--since", metavar="WHEN", help=f"from here on: {WHEN} (default: 1h)")
     parser.add_argument("--until", metavar="WHEN", help="where the span ends (default: now)")
     parser.add_argument("--step", metavar="LENGTH", help="such as 5m or 1h (default: as fits the span)")
     parser.add_argument("--table", action="store_true", help="a line for every step that has calls, on a terminal, too")

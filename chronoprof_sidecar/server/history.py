@@ -26,7 +26,7 @@ HISTORY_PARAMETERS: Final = (
     "by",
     "top",
 )
-DEFAULT_SINCE: Final = "24h"
+DEFAULT_SINCE: Final = "1h"
 DEFAULT_TOP: Final = 10
 MAX_TOP: Final = 50
 MAX_STEPS: Final = 1500
