@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 
 from chronoprof_sidecar.domain.history import History, Span
 from chronoprof_sidecar.store.contract import Store
-from chronoprof_sidecar.store.embedded import hours, minutes, retention
+from chronoprof_sidecar.store.embedded import hours, minutes, reading, retention
+from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.records import HISTORY_KINDS, HOUR, HOUR_LOSSES
+from chronoprof_sidecar.store.embedded.retention import Retention
 from chronoprof_sidecar.store.embedded.store import EmbeddedStore
 from tests.store.bodies import make_batch
 from tests.store.harness import MINUTE_NS, StoreHarness
@@ -26,11 +29,13 @@ ALL_OF_IT = Span(0, FULL_HOUR + 7000)
 
 @pytest.fixture(autouse=True)
 def short_history(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep 3 minutes and 2 hours, and age them row by row."""
+    """Keep 3 minutes and 2 hours, age them row by row, and read them in the smallest of slices."""
     monkeypatch.setattr(minutes, "KEPT_MINUTES", 3)
     monkeypatch.setattr(hours, "KEPT_HOURS", 2)
     monkeypatch.setattr(retention, "ADDED_ROWS", 2)
     monkeypatch.setattr(retention, "ERASED_ROWS", 2)
+    monkeypatch.setattr(reading, "SLICE_SECONDS", 0)
+    monkeypatch.setattr(reading, "SLICE_ROWS", 2)
 
 
 async def settle(store: Store) -> None:
@@ -137,6 +142,41 @@ async def test_nobody_s_minutes_move_while_he_reads(harness: StoreHarness) -> No
         assert calls_of(answer)["all"] in (n, n + 1)
     await settle(store)
     assert len(shape_of(await ask(store, ALL_OF_IT, step=1))) == 4
+    await harness.close()
+
+
+async def test_a_reader_that_comes_before_a_minute_moves_holds_it(
+    harness: StoreHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query that begins once ageing has looked at the file, and not yet moved a minute, finds it where it was."""
+    store = await harness.open(checkpoint_interval_seconds=1)
+    await count_at(harness, store, *(FULL_HOUR + n for n in range(3)))
+    loop, captured = asyncio.get_running_loop(), threading.Event()
+    reading_now: list[asyncio.Task[History]] = []
+    monkeypatch.setattr(retention, "ADDED_ROWS", 200)
+    used_bytes, hold = Database.used_bytes, Retention.hold
+
+    def read_meanwhile(database: Database) -> int:
+        if not reading_now:
+            loop.call_soon_threadsafe(lambda: reading_now.append(asyncio.ensure_future(ask(store, ALL_OF_IT))))
+            assert captured.wait(10)
+        return used_bytes(database)
+
+    def hold_and_tell(self: Retention) -> None:
+        hold(self)
+        loop.call_soon(captured.set)
+
+    monkeypatch.setattr(Database, "used_bytes", read_meanwhile)
+    monkeypatch.setattr(Retention, "hold", hold_and_tell)
+    harness.clock.ns = (FULL_HOUR + 3) * MINUTE_NS
+    harness.uptime_seconds += 10
+    await store.ingest(make_batch({"all": [1.0]}))
+    await settle(store)
+    async with asyncio.timeout(30):
+        while not captured.is_set():  # noqa: ASYNC110  it comes from the store's thread
+            await asyncio.sleep(0)
+    expected = {"all": 4, "b": 3, **{f"f{FULL_HOUR + n}": 1 for n in range(3)}}
+    assert calls_of(await reading_now[0]) == expected
     await harness.close()
 
 

@@ -190,7 +190,7 @@ def _read_slice(
     ends_at = monotonic() + SLICE_SECONDS
     wants = selection.name_filter()
     records: list[tuple[Slot, bytes]] = []
-    while position.source < len(sources) and monotonic() < ends_at:
+    while position.source < len(sources):
         source = sources[position.source]
         found = database.load_some_rows(
             source.kind, source.number, limit=SLICE_ROWS, after=position.after, **_values(source.kind, selection)
@@ -198,6 +198,8 @@ def _read_slice(
         records += [each for each in found if _is_asked(each[0], selection, wants)]
         more = len(found) == SLICE_ROWS
         position = Position(position.source, found[-1][0]) if more else Position(position.source + 1, None)
+        if monotonic() >= ends_at:
+            break
     return records, position
 
 

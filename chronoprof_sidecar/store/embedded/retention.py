@@ -7,8 +7,7 @@ exactly one of the two at every moment:
     crash after it                 its rows are in the hour; what is left of the minute follows after the start
 
 Replay looks for minutes, never for hours. So nothing may leave a minute while the journal has entries that the minute
-counts already: slices are written between checkpoints only, and after a start that replayed only once the first
-checkpoint has cut the journal.
+counts already: slices are written between checkpoints only, and none before the first of this process.
 """
 
 import logging

@@ -59,8 +59,6 @@ class Upkeep:
         self._retry_at = 0.0
         self._journal_bytes = 0
         self._erasing = True
-        self._journal_was_cut = not memory.dirty
-        """Whether no stored minute counts what the journal repeats; see `retention`."""
         self._steps_left = STEPS_BETWEEN_ROUNDS
 
     def note_journaled(self, size_bytes: int) -> None:
@@ -144,7 +142,6 @@ class Upkeep:
         self._retention.note_written(list(round_.minutes))
         await self._thread.run(finish_round, self._database, round_.lsn, self._for_a_restart())
         self._round = None
-        self._journal_was_cut = True
         self._steps_left = STEPS_BETWEEN_ROUNDS
 
     def _note_damaged(self, slots: Iterable[Slot]) -> None:
@@ -154,7 +151,7 @@ class Upkeep:
             self._memory.dirty.losses.add(slot.service)
 
     def _has_to_erase(self) -> bool:
-        return self._erasing or (self._retention.due and self._journal_was_cut)
+        return self._erasing or self._retention.due
 
     def _for_a_restart(self) -> dict[str, int | str]:
         return {
