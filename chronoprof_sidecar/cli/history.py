@@ -28,7 +28,7 @@ SERIES: Final[Sequence[tuple[str, str, Callable[[object], str]]]] = (
 )
 """Each plot's label, its column of a step, and how its figures look."""
 STEP_COLUMNS: Final = (
-    *(Column(title, numeric=False) for title in ("START", "LENGTH")),
+    *(Column(title, numeric=False) for title in ("START", "RESOLUTION")),
     *map(Column, ("CALLS", "ERRORS", "P50", "P95", "P99")),
 )
 OTHER_CELLS: Final = 38

@@ -43,10 +43,10 @@ def test_a_pipe_gets_a_line_for_every_step_with_calls(ask: Run, sidecar: StandIn
 
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines() == [
-        "START              LENGTH  CALLS  ERRORS      P50      P95      P99",
-        "2026-11-03T09:00Z  1 min      10       0  1.00 ms  1.00 ms  1.00 ms",
-        "2026-11-03T09:30Z  1 min      80       0  4.00 ms  4.00 ms  4.00 ms",
-        "2026-11-03T09:45Z  1 min      40       0  8.00 ms  8.00 ms  8.00 ms",
+        "START              RESOLUTION  CALLS  ERRORS      P50      P95      P99",
+        "2026-11-03T09:00Z  1 min          10       0  1.00 ms  1.00 ms  1.00 ms",
+        "2026-11-03T09:30Z  1 min          80       0  4.00 ms  4.00 ms  4.00 ms",
+        "2026-11-03T09:45Z  1 min          40       0  8.00 ms  8.00 ms  8.00 ms",
         "GET /recall: 4 steps of 15 min, 2026-11-03T09:00Z to 2026-11-03T10:00Z",
         "Not complete: 3 dropped; 2 came late",
     ]
