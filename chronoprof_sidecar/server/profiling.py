@@ -17,7 +17,8 @@ from chronoprof_sidecar.server.context import REPORTS, STORE
 from chronoprof_sidecar.server.history import read_selection, read_span
 from chronoprof_sidecar.server.query import Query, choice, flag, read_query, whole_number
 from chronoprof_sidecar.wire.history_reports import render_span
-from chronoprof_sidecar.wire.reports import DEFAULT_SORT, render_data
+from chronoprof_sidecar.wire.reports import render_data
+from chronoprof_sidecar.wire.rows import DEFAULT_SORT
 
 DATA_PARAMETERS: Final = ("function_name", "match", "service", "version", "since", "until", "sort", "order", "limit")
 RESET_PARAMETERS: Final = ("generation", "history")

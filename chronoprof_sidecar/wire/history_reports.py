@@ -11,7 +11,8 @@ from chronoprof_sidecar.domain.ordering import PERCENTS, sort_rows
 from chronoprof_sidecar.domain.snapshot import Snapshot
 from chronoprof_sidecar.domain.statistics import FunctionStatistics
 from chronoprof_sidecar.protocol import NANOSECONDS
-from chronoprof_sidecar.wire.reports import Report, render, report_losses, report_window, to_number
+from chronoprof_sidecar.wire.reports import render
+from chronoprof_sidecar.wire.rows import Report, report_losses, report_window, to_number
 from chronoprof_sidecar.wire.times import format_time, to_seconds
 
 _MINUTE_SECONDS: Final = 60

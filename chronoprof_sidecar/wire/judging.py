@@ -7,6 +7,7 @@ from bisect import bisect_left
 from functools import cache
 from operator import lt
 
+from chronoprof_sidecar.domain.statistics import Aggregate
 from chronoprof_sidecar.protocol import (
     MAX_DURATION_NS,
     MAX_ITEM_CALLS,
@@ -18,7 +19,6 @@ from chronoprof_sidecar.protocol import (
     bucket_of,
     is_clean,
 )
-from chronoprof_sidecar.wire.schema import FunctionItem
 
 _COARSE_NS = 1000
 """Up to 1 µs, rounding to whole nanoseconds can move a duration by more than one bucket."""
@@ -48,7 +48,7 @@ def refuse_label(label: str) -> str | None:
     return None if is_clean(label) else "it holds a control character"
 
 
-def refuse_aggregate(item: FunctionItem) -> str | None:
+def refuse_aggregate(item: Aggregate) -> str | None:
     """Judge whether an aggregate keeps the bounds per item and agrees with itself."""
     if item.calls * item.sample_every > MAX_ITEM_CALLS:
         return "calls x sample_every exceeds 2^40"
@@ -57,7 +57,7 @@ def refuse_aggregate(item: FunctionItem) -> str | None:
     return refuse_contradiction(item)
 
 
-def refuse_contradiction(item: FunctionItem) -> str | None:
+def refuse_contradiction(item: Aggregate) -> str | None:
     """Judge whether an aggregate agrees with itself; sums of aggregates that do, do too."""
     calls, min_ns, max_ns, buckets, counts = item.calls, item.min_ns, item.max_ns, item.buckets, item.counts
     if item.errors > calls:

@@ -3,25 +3,15 @@
 Owns the shape of every answer. Everything here is plain computation on copies: the server may run it in a thread.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
 
 import orjson
 
 from chronoprof_sidecar.domain.batch import Outcome
-from chronoprof_sidecar.domain.losses import Losses
-from chronoprof_sidecar.domain.ordering import PERCENTS, sort_rows
 from chronoprof_sidecar.domain.senders import Sender
 from chronoprof_sidecar.domain.snapshot import Rotation, SaveInfo, Snapshot
-from chronoprof_sidecar.domain.statistics import FunctionStatistics
-from chronoprof_sidecar.domain.table import merge_by_name
+from chronoprof_sidecar.wire.rows import DEFAULT_SORT, Report, report_window, to_number
 from chronoprof_sidecar.wire.times import format_time, to_seconds
-
-DEFAULT_SORT: Final = "total_time"
-_MAX_INTEGER: Final = 2**63
-"""Counts beyond this fit no reader's integers; sums of honest senders never get there."""
-
-Report = dict[str, Any]
 
 
 def render(report: object) -> bytes:
@@ -58,54 +48,6 @@ def render_data(
     return render(report_window(snapshot, sort=sort, descending=descending, limit=limit))
 
 
-def report_window(
-    snapshot: Snapshot, *, sort: str = DEFAULT_SORT, descending: bool = True, limit: int | None = None
-) -> Report:
-    """Return `{"data": {name: row}, "meta": {...}}` of a snapshot."""
-    rows = merge_by_name(snapshot.rows)
-    ordered = sort_rows(rows, sort, descending=descending, limit=limit)
-    return {"data": {name: report_row(row) for name, row in ordered}, "meta": _report_meta(snapshot, len(rows))}
-
-
-def to_number(count: int) -> int | float:
-    """Return a count as a JSON number: exact up to 2^63, the nearest float beyond."""
-    return count if count < _MAX_INTEGER else float(count)
-
-
-def report_row(row: FunctionStatistics) -> Report:
-    """Return one row: durations in seconds, times in RFC 3339."""
-    report: Report = {
-        "calls": to_number(row.calls),
-        "total_time": to_seconds(row.total_ns),
-        "min_time": to_seconds(row.min_ns),
-        "max_time": to_seconds(row.max_ns),
-        "avg_time": row.avg_time,
-    }
-    for percent, seconds in zip(PERCENTS, row.percentiles(PERCENTS), strict=True):
-        report[f"p{percent}_time"] = seconds
-    report["errors"] = to_number(row.errors)
-    report["first_seen"] = format_time(row.first_seen_ns)
-    report["last_seen"] = format_time(row.last_seen_ns)
-    return report
-
-
-def report_losses(losses: Iterable[Losses]) -> Report:
-    """Return `complete` and the figures behind it, summed."""
-    total = Losses()
-    for each in losses:
-        total.merge(each)
-    return {
-        "complete": total.complete,
-        "dropped": to_number(total.dropped),
-        "rejected": to_number(total.rejected),
-        "unknown": to_number(total.unknown),
-        "overflowed": to_number(total.overflowed),
-        "set_aside": to_number(total.set_aside),
-        "sampled": total.sampled > 0,
-        "late": to_number(total.late),
-    }
-
-
 def render_senders(senders: Sequence[Sender], now_ns: int) -> bytes:
     """Return the answer to `GET senders`: who shipped, the one silent longest first."""
     return render({"senders": [_report_sender(sender, now_ns) for sender in senders]})
@@ -131,17 +73,6 @@ def render_rotation(rotation: Rotation) -> bytes:
             "generation": rotation.generation,
         }
     )
-
-
-def _report_meta(snapshot: Snapshot, functions: int) -> Report:
-    return {
-        "generation": snapshot.generation,
-        "window_start": format_time(snapshot.window_start_ns),
-        "generated_at": format_time(snapshot.taken_ns),
-        "functions": functions,
-        "services": list(snapshot.services),
-        **report_losses(snapshot.losses.values()),
-    }
 
 
 def _report_sender(sender: Sender, now_ns: int) -> Report:

@@ -20,9 +20,8 @@ from chronoprof_sidecar.wire.reports import (
     render_save,
     render_saves,
     render_senders,
-    report_losses,
-    to_number,
 )
+from chronoprof_sidecar.wire.rows import report_losses, to_number
 from tests.domain.building import aggregate, batch, figures, named, statistics
 from tests.wire.counting import ARRIVED_NS, snapshot_of
 

@@ -16,6 +16,7 @@ from chronoprof_sidecar.domain.statistics import FunctionStatistics, statistics_
 from chronoprof_sidecar.domain.table import Table
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.wire.reports import render_data
+from chronoprof_sidecar.wire.save_format import encode_compact, write_save
 from chronoprof_sidecar.wire.saves import SAVE_SCHEMA_VERSION, load_save, render_csv_save, render_json_save
 from tests.domain.building import aggregate, bounded, duration_lists, figures, statistics
 from tests.wire.counting import ARRIVED_NS, snapshot_of
@@ -135,6 +136,11 @@ def test_integers_that_floats_cannot_hold_are_strings() -> None:
     assert (str(2**54), str(2**54), [str(2**54)]) == (beyond["calls"], beyond["total_ns"], beyond["counts"])
 
 
+def test_the_standard_library_writes_the_same_save() -> None:
+    """A save that the command line wrote, where no other encoder is installed, is the same to the byte."""
+    assert json_save(example()) == b"".join(write_save(example(), encode_compact))
+
+
 def test_an_empty_window_is_a_save() -> None:
     """A save of nothing loads back as nothing."""
     loaded = load_save(json_save(snapshot_of(Table())))
@@ -187,6 +193,9 @@ def spoil(row: dict[str, Any] | None = None, **head: Any) -> bytes:
         spoil({"counts": ["1", "x"]}),
         spoil({"first_seen_ns": None}),
         spoil({"function_name": 5}),
+        spoil({"function_name": "half a pair \ud800"}),
+        spoil({"service": "forged\nline"}),
+        spoil({"calls": True}),
     ],
 )
 def test_what_is_no_save_is_refused(content: bytes) -> None:
