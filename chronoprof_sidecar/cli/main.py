@@ -11,7 +11,23 @@ from io import TextIOWrapper
 from typing import Any, Final
 
 from chronoprof_sidecar import __version__
-from chronoprof_sidecar.cli import check, data, demo, history, keys, plot, reset, run, save, send, senders, serve, top
+from chronoprof_sidecar.cli import (
+    check,
+    compare,
+    data,
+    demo,
+    history,
+    keys,
+    merge,
+    plot,
+    reset,
+    run,
+    save,
+    send,
+    senders,
+    serve,
+    top,
+)
 from chronoprof_sidecar.cli.command import Command
 from chronoprof_sidecar.cli.text import harmless
 from chronoprof_sidecar.errors import ChronoprofError, SettingsError
@@ -24,6 +40,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     top,
     data,
     history,
+    compare,
+    merge,
     plot,
     reset,
     save,

@@ -10,8 +10,8 @@ from tests.domain.building import statistics
 
 def change(base_ns: int, head_ns: int, calls: int = 1000) -> Change:
     """Return the change of a function that always takes as long."""
-    sides = [Side({"f": statistics([duration] * calls)}, 1.0) for duration in (base_ns, head_ns)]
-    (found,) = compare(*sides)
+    base, head = (Side({"f": statistics([duration] * calls)}, 1.0) for duration in (base_ns, head_ns))
+    (found,) = compare(base, head, ["f"])
     return found
 
 
@@ -72,7 +72,7 @@ def test_too_few_calls_are_said(text: str) -> None:
 def test_a_function_of_one_side() -> None:
     """A new function has a value but no growth; one that is gone has neither."""
     row = {"f": statistics([10**7] * 1000)}
-    new, gone = compare(Side({}, 1.0), Side(row, 1.0)), compare(Side(row, 1.0), Side({}, 1.0))
+    new, gone = compare(Side({}, 1.0), Side(row, 1.0), row), compare(Side(row, 1.0), Side({}, 1.0), row)
     value, ratio = Condition.parse("p95_time > 1ms"), Condition.parse("p95_time > 1.2x")
     assert (True, False) == (value.is_met(new[0]), ratio.is_met(new[0]))
     assert (False, False) == (value.is_met(gone[0]), ratio.is_met(gone[0]))

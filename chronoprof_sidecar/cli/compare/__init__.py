@@ -1,0 +1,96 @@
+"""`chronoprof compare`: two windows side by side, and the performance gate of a pipeline.
+
+Owns the options and the exit code. What a change is belongs to `domain`, how it looks to `tables` and `markdown`.
+"""
+
+import argparse
+import json
+import sys
+from typing import Final
+
+from chronoprof_sidecar.cli.command import Subparsers
+from chronoprof_sidecar.cli.compare.gate import Gate
+from chronoprof_sidecar.cli.compare.markdown import render_markdown
+from chronoprof_sidecar.cli.compare.tables import render_changes
+from chronoprof_sidecar.cli.table import terminal_width
+from chronoprof_sidecar.cli.target import add_target_options
+from chronoprof_sidecar.cli.text import harmless, harmless_json
+from chronoprof_sidecar.cli.windows import WINDOW_HELP, find_window
+from chronoprof_sidecar.domain.compare import compare, largest_first, side_of
+from chronoprof_sidecar.domain.conditions import Condition
+from chronoprof_sidecar.domain.table import Selection
+from chronoprof_sidecar.domain.windows import narrow
+from chronoprof_sidecar.errors import MalformedRequestError
+from chronoprof_sidecar.wire.comparisons import NamedWindow, report_comparison
+
+REGRESSED: Final = 1
+DESCRIPTION: Final = (
+    "Show what changed from BASE to HEAD, the largest change first, and whether chance alone would explain it."
+    f" Each of the two is {WINDOW_HELP}."
+)
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Register `compare`."""
+    parser = subparsers.add_parser(
+        "compare", help="compare two windows; the gate of a pipeline", description=DESCRIPTION
+    )
+    parser.add_argument("base", metavar="BASE", help="what to compare with")
+    parser.add_argument("head", metavar="HEAD", help="what to compare")
+    parser.add_argument("--only", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
+    parser.add_argument("--service", help="calls of this service alone")
+    parser.add_argument("--limit", type=int, metavar="N", help="show the N largest changes; all are judged")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print all figures, as GET compare answers them")
+    form.add_argument("--markdown", action="store_true", help="print a table for a comment on a pull request")
+    gate = parser.add_argument_group(
+        "the gate", "Exit code 1 if a function meets a condition, and chance does not explain it."
+    )
+    gate.add_argument(
+        "--fail-if",
+        action="append",
+        default=[],
+        type=_condition,
+        metavar="CONDITION",
+        help="such as 'p95_time > 1.2x', 'p99_time > 250ms' or 'avg_time > +5ms'; may be given several times",
+    )
+    gate.add_argument(
+        "--min-calls", type=int, default=1, metavar="N", help="judge functions of at least N calls each side"
+    )
+    gate.add_argument(
+        "--fail-on-unknown", action="store_true", help="exit code 1 also where there are too few calls to say"
+    )
+    add_target_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what changed, and what the gate says of it."""
+    base, head = (
+        NamedWindow(name, narrow(find_window(args, name), Selection(service=args.service)))
+        for name in (args.base, args.head)
+    )
+    sides = side_of(base.window), side_of(head.window)
+    names = largest_first(*sides, only=args.only)
+    if args.fail_if and not names:
+        raise MalformedRequestError("there is no function to judge: neither side has one, or none matches")
+    changes = compare(*sides, names, min_calls=args.min_calls)
+    gate = Gate.judge(args.fail_if, changes)
+    shown = changes[: args.limit]
+    if args.json:
+        print(harmless_json(json.dumps(report_comparison(base, head, shown, len(names)), ensure_ascii=False)))
+        print(*map(harmless, gate.lines()), sep="\n", end="\n" if gate.lines() else "", file=sys.stderr)
+    elif args.markdown:
+        print(render_markdown(base, head, shown, len(names), gate))
+    else:
+        print(
+            "\n".join([render_changes(base, head, shown, len(names), terminal_width()), *map(harmless, gate.lines())])
+        )
+    return REGRESSED if gate.met or (args.fail_on_unknown and gate.unknown) else 0
+
+
+def _condition(text: str) -> Condition:
+    try:
+        return Condition.parse(text)
+    except MalformedRequestError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

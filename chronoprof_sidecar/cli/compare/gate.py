@@ -1,0 +1,61 @@
+"""What the conditions of a gate say of the changes, in words.
+
+Owns the sentences. When a condition is met belongs to `domain.conditions`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from chronoprof_sidecar.cli.text import format_duration
+from chronoprof_sidecar.domain.compare import Change
+from chronoprof_sidecar.domain.conditions import Condition
+
+_NAMED: Final = 3
+"""Functions that are named where something is said of many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Who met which condition, and who had too few calls to say."""
+
+    conditions: Sequence[Condition]
+    met: Sequence[tuple[Condition, Change]]
+    unknown: Sequence[tuple[Condition, Change]]
+
+    @classmethod
+    def judge(cls, conditions: Sequence[Condition], changes: Sequence[Change]) -> Self:
+        """Hold every condition against every change."""
+        verdicts = [(condition, change, condition.is_met(change)) for condition in conditions for change in changes]
+        return cls(
+            conditions,
+            [(condition, change) for condition, change, met in verdicts if met],
+            [(condition, change) for condition, change, met in verdicts if met is None],
+        )
+
+    def lines(self) -> list[str]:
+        """Return what is to be said, in plain lines whose names may be anything; none without conditions."""
+        if not self.conditions:
+            return []
+        regressed = [
+            f"Regressed: {change.function_name}: {_describe(condition, change)}" for condition, change in self.met
+        ]
+        unsure = [
+            f"Cannot tell: {condition}: too few calls of {_some(names)}"
+            for condition in self.conditions
+            if (names := [change.function_name for each, change in self.unknown if each is condition])
+        ]
+        return [*(regressed or ["Passed: no function met a condition"]), *unsure]
+
+
+def _describe(condition: Condition, change: Change) -> str:
+    before, after = (
+        format_duration(side.durations[condition.duration] if side else None) for side in (change.base, change.head)
+    )
+    ratio = change.ratio(condition.duration)
+    return f"{condition}: {before} -> {after}" + (f", {ratio:.2f}x" if ratio is not None else "")
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,92 @@
+"""Whole windows for a command: from a save file that is here, or, by name, from the sidecar.
+
+Owns how the two are told apart, and how a save file is written here. What a save holds belongs to `wire`.
+"""
+
+import argparse
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+from urllib.parse import quote
+
+from chronoprof_sidecar.cli.command import ask
+from chronoprof_sidecar.domain.snapshot import Snapshot
+from chronoprof_sidecar.domain.windows import SAVE_ENDING
+from chronoprof_sidecar.errors import ChronoprofError, FileExistsConflictError, MalformedRequestError, NotFoundError
+from chronoprof_sidecar.protocol import SAVES_PATH
+from chronoprof_sidecar.wire.save_format import load_save
+
+WINDOW_HELP: Final = (
+    "a save file here, or one that the sidecar has: the name of a save, live, version:1.4, or a span such as -1d..now"
+)
+
+
+def find_window(args: argparse.Namespace, name: str) -> Snapshot:
+    """Return the window in the file `name`; if there is none, the one that the sidecar calls so.
+
+    Raises:
+        NotFoundError: neither is there, or the sidecar could not be asked.
+        MalformedRequestError: the file is no save.
+    """
+    path = Path(name)
+    if path.is_file():
+        return parse_save(name, read_file(path))
+    if path.suffix == SAVE_ENDING and path.name != name:
+        raise NotFoundError(f"there is no file {name}")
+    try:
+        content = ask(args).get(f"{SAVES_PATH}/{quote(name, safe='')}").body
+    except ChronoprofError as error:
+        raise NotFoundError(f"{name} is no file here, and the sidecar has none: {error}") from error
+    return parse_save(name, content)
+
+
+def read_file(path: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        NotFoundError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NotFoundError(f"cannot read {path}: {error.strerror}") from error
+
+
+def parse_save(name: str, content: bytes) -> Snapshot:
+    """Return the window in a save.
+
+    Raises:
+        MalformedRequestError: it is none; the message begins with its name.
+    """
+    try:
+        return load_save(content)
+    except MalformedRequestError as error:
+        raise MalformedRequestError(f"{name}: {error}") from error
+
+
+def write_file(path: Path, content: Iterable[bytes], *, overwrite: bool) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        FileExistsConflictError: it is there already and `overwrite` is false; it stays as it was.
+        NotFoundError: it cannot be written there.
+    """
+    temporary = path.with_name(f".{path.name[:100]}-{token_hex(8)}.tmp")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                file.writelines(content)
+            if overwrite:
+                temporary.replace(path)
+            else:
+                os.link(temporary, path)
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+    except FileExistsError:
+        raise FileExistsConflictError(f"{path} exists and is not overwritten without --force") from None
+    except OSError as error:
+        raise NotFoundError(f"cannot write {path}: {error.strerror}") from error

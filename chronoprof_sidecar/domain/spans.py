@@ -1,0 +1,70 @@
+"""Moments and spans of time as people write them: `now`, `15m`, `-1d`, `2026-11-22T09:00:00Z`, `-2d..-1d`.
+
+Owns their grammar. The clock is the caller's: everything is relative to the `now` that it brings.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from chronoprof_sidecar.errors import MalformedRequestError
+from chronoprof_sidecar.protocol import NANOSECONDS
+
+SEPARATOR: Final = ".."
+"""Between the two ends of a span."""
+_NOW: Final = "now"
+_AGO: Final = re.compile(r"-?([0-9]{1,9})([smhdw])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SHOWN_LENGTH: Final = 64
+
+
+class Span(NamedTuple):
+    """From one moment up to another, in nanoseconds of Unix time."""
+
+    start_ns: int
+    end_ns: int
+
+
+def parse_moment(text: str, now_ns: int) -> int:
+    """Return the moment that `text` says, in nanoseconds of Unix time.
+
+    Args:
+        text: `now`; so long ago, as in `90s`, `15m`, `24h`, `30d`, `2w`, with or without a minus; or an RFC 3339
+            timestamp, whose offset is not optional.
+        now_ns: what time it is.
+
+    Raises:
+        MalformedRequestError: the message quotes the text and shows what a moment looks like.
+    """
+    if text == _NOW:
+        return now_ns
+    if ago := _AGO.fullmatch(text):
+        return max(0, now_ns - int(ago[1]) * _SECONDS[ago[2]] * NANOSECONDS)
+    if _TIMESTAMP.fullmatch(text):
+        try:
+            since_epoch = datetime.fromisoformat(text) - _EPOCH
+        except (ValueError, OverflowError):
+            raise MalformedRequestError(f"there is no such time: {_shown(text)}") from None
+        return max(0, since_epoch // timedelta(microseconds=1) * 1000)
+    raise MalformedRequestError(f"not a time: {_shown(text)}; write one like 15m, -1d, now or 2026-11-22T09:00:00Z")
+
+
+def parse_span(text: str, now_ns: int) -> Span:
+    """Return the span that `text` says: two moments around `..`.
+
+    Raises:
+        MalformedRequestError: one of them is not understood, or it does not end after its start.
+    """
+    start, found, end = text.partition(SEPARATOR)
+    if not found:
+        raise MalformedRequestError(f"not a span: {_shown(text)}; write one like -1d..now")
+    span = Span(parse_moment(start, now_ns), parse_moment(end, now_ns))
+    if span.end_ns <= span.start_ns:
+        raise MalformedRequestError(f"the span {_shown(text)} does not end after its start")
+    return span
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:_SHOWN_LENGTH])

@@ -1,0 +1,100 @@
+"""Windows by name, and parts of them: what can be compared, and what of it is asked for.
+
+Owns the grammar of names: a save's, `live`, `version:1.4`, a span of time. Does not know how to get at any of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from operator import itemgetter
+from typing import Final, NamedTuple
+
+from chronoprof_sidecar.domain.losses import Losses
+from chronoprof_sidecar.domain.snapshot import Snapshot
+from chronoprof_sidecar.domain.spans import SEPARATOR, Span, parse_span
+from chronoprof_sidecar.domain.table import Selection, Table
+from chronoprof_sidecar.errors import MalformedRequestError
+from chronoprof_sidecar.protocol import OTHER
+
+LIVE: Final = "live"
+VERSION_PREFIX: Final = "version:"
+SAVE_ENDING: Final = ".json"
+FORMS: Final = "the name of a .json save, live, version:1.4, or a span such as -1d..now"
+_SHOWN_LENGTH: Final = 64
+
+
+class SavedWindow(NamedTuple):
+    """What a save in the save directory holds."""
+
+    name: str
+
+
+class LiveWindow(NamedTuple):
+    """The current window, or what a version of the service sent in it."""
+
+    version: str | None = None
+
+
+WindowName = SavedWindow | LiveWindow | Span
+
+
+def parse_window(text: str, now_ns: int) -> WindowName:
+    """Return which window `text` names; `now_ns` is what a span is relative to.
+
+    Raises:
+        MalformedRequestError: the message quotes the text and says which names there are.
+    """
+    if text.endswith(SAVE_ENDING):
+        return SavedWindow(text)
+    if text == LIVE:
+        return LiveWindow()
+    if text.startswith(VERSION_PREFIX):
+        return LiveWindow(text.removeprefix(VERSION_PREFIX))
+    if SEPARATOR in text:
+        return parse_span(text, now_ns)
+    raise MalformedRequestError(f"no window is called {text[:_SHOWN_LENGTH]!a}; there are {FORMS}")
+
+
+def narrow(window: Snapshot, selection: Selection) -> Snapshot:
+    """Return the part of a window that a selection asks for, as a store would have answered it."""
+    table = Table()
+    for key, row in window.rows:
+        table.put(key, row)
+    asked = {service for service in window.losses if selection.service in (None, service) or service == OTHER}
+    return replace(
+        window,
+        rows=list(table.select(selection)),
+        losses={service: losses for service, losses in window.losses.items() if service in asked},
+    )
+
+
+def cut_to_rows(window: Snapshot) -> Snapshot:
+    """Return a window from the first to the last arrival in it: a version runs for a part of the window alone."""
+    if not window.rows:
+        return window
+    return replace(
+        window,
+        window_start_ns=min(row.first_seen_ns for _, row in window.rows),
+        taken_ns=max(row.last_seen_ns for _, row in window.rows),
+    )
+
+
+def merge_windows(windows: Sequence[Snapshot]) -> Snapshot:
+    """Return one window of all that `windows` counted, from the earliest start to the latest end.
+
+    They stay as they are. It is of no one sidecar, so its generation is 0, which no window of a sidecar has.
+    """
+    table = Table()
+    losses: dict[str, Losses] = {}
+    for window in windows:
+        for key, row in window.rows:
+            table.put(key, row.copy())
+        for service, each in window.losses.items():
+            losses.setdefault(service, Losses()).merge(each)
+    return Snapshot(
+        generation=0,
+        window_start_ns=min(window.window_start_ns for window in windows),
+        taken_ns=max(window.taken_ns for window in windows),
+        services=sorted({labels.service for labels in table.label_pairs()} | losses.keys()),
+        rows=sorted(table.select(Selection()), key=itemgetter(0)),
+        losses=losses,
+    )
