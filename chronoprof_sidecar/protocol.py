@@ -24,6 +24,7 @@ INGEST_PATH: Final = f"{API_PREFIX}/ingest"
 SAVES_PATH: Final = f"{API_PREFIX}/saves"
 SENDERS_PATH: Final = f"{API_PREFIX}/senders"
 HISTORY_PATH: Final = f"{API_PREFIX}/history"
+COMPARE_PATH: Final = f"{API_PREFIX}/compare"
 PLOT_PATH: Final = f"{API_PREFIX}/plot.svg"
 
 KEY_HEADER: Final = "X-API-Key"

@@ -13,7 +13,7 @@ from chronoprof_sidecar.domain.snapshot import Snapshot
 from chronoprof_sidecar.domain.spans import SEPARATOR, Span, parse_span
 from chronoprof_sidecar.domain.table import Selection, Table
 from chronoprof_sidecar.errors import MalformedRequestError
-from chronoprof_sidecar.protocol import OTHER
+from chronoprof_sidecar.protocol import MAX_NAME_LENGTH, OTHER
 
 LIVE: Final = "live"
 VERSION_PREFIX: Final = "version:"
@@ -43,6 +43,8 @@ def parse_window(text: str, now_ns: int) -> WindowName:
     Raises:
         MalformedRequestError: the message quotes the text and says which names there are.
     """
+    if len(text) > MAX_NAME_LENGTH:
+        raise MalformedRequestError(f"no window has a name of more than {MAX_NAME_LENGTH} characters")
     if text.endswith(SAVE_ENDING):
         return SavedWindow(text)
     if text == LIVE:

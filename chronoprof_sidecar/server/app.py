@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 from chronoprof_sidecar import protocol
 from chronoprof_sidecar.auth import BadKeyLimiter, Role, load_keyring, reload_keyring
 from chronoprof_sidecar.errors import StoreError
-from chronoprof_sidecar.server import health, history, ingest, openapi, plots, profiling, saves, senders
+from chronoprof_sidecar.server import comparing, health, history, ingest, openapi, plots, profiling, saves, senders
 from chronoprof_sidecar.server.access import Gate
 from chronoprof_sidecar.server.connections import ConnectionGuard, connection_options
 from chronoprof_sidecar.server.context import GATE, LIFECYCLE, REPORTS, SETTINGS, STORE, Lifecycle
@@ -57,6 +57,7 @@ ROUTES: Final = (
     Route("GET", f"{protocol.SAVES_PATH}/{{name}}", saves.get_save, Role.READ),
     Route("GET", protocol.SENDERS_PATH, senders.get_senders, Role.READ),
     Route("GET", protocol.HISTORY_PATH, history.get_history, Role.READ),
+    Route("GET", protocol.COMPARE_PATH, comparing.get_compare, Role.READ),
     Route("GET", protocol.PLOT_PATH, plots.get_plot, Role.READ),
     Route("GET", "/health", health.get_health, None),
     Route("GET", "/health/live", health.get_health, None),

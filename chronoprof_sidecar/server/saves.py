@@ -3,17 +3,22 @@
 Names of files are judged by the store, which alone knows the directory.
 """
 
+import asyncio
 from typing import Final
 
 from aiohttp import web
 
+from chronoprof_sidecar.domain.windows import SAVE_ENDING
 from chronoprof_sidecar.protocol import REQUEST_ID_HEADER
 from chronoprof_sidecar.server.answers import answer_json, begin_stream
-from chronoprof_sidecar.server.context import REQUEST_ID, STORE
+from chronoprof_sidecar.server.context import REPORTS, REQUEST_ID, STORE
 from chronoprof_sidecar.server.query import flag, read_query, whole_number
+from chronoprof_sidecar.server.windows import read_window
 from chronoprof_sidecar.store.contract import SaveContent
 from chronoprof_sidecar.wire.reports import render_rotation, render_save, render_saves
+from chronoprof_sidecar.wire.saves import render_json_save
 
+EXPORT_ENDING: Final = ".csv"
 SAVE_PARAMETERS: Final = ("file_path", "overwrite")
 ROTATE_PARAMETERS: Final = ("file_path", "generation")
 
@@ -41,13 +46,15 @@ async def get_saves(request: web.Request) -> web.Response:
 
 
 async def get_save(request: web.Request) -> web.StreamResponse:
-    """Stream one saved file."""
+    """Stream one saved file; what names a window and no file is answered as if it had been saved now."""
     read_query(request)
-    async with await request.app[STORE].open_save(request.match_info["name"]) as content:
-        name = content.info.name
+    name = request.match_info["name"]
+    if not name.endswith((SAVE_ENDING, EXPORT_ENDING)):
+        return await _answer_unsaved(request, name)
+    async with await request.app[STORE].open_save(name) as content:
         answer = begin_stream(
             {
-                "Content-Type": "text/csv; charset=utf-8" if name.endswith(".csv") else "application/json",
+                "Content-Type": "text/csv; charset=utf-8" if name.endswith(EXPORT_ENDING) else "application/json",
                 "Content-Length": str(content.info.size_bytes),
                 # An attachment, so that no browser shows a file of foreign names as a page; the name needs no quoting.
                 "Content-Disposition": f'attachment; filename="{name}"',
@@ -59,6 +66,12 @@ async def get_save(request: web.Request) -> web.StreamResponse:
             await _write(request, answer, content)
         await answer.write_eof()
     return answer
+
+
+async def _answer_unsaved(request: web.Request, name: str) -> web.Response:
+    async with request.app[REPORTS]:
+        window = await read_window(request.app[STORE], name)
+        return answer_json(await asyncio.to_thread(b"".join, render_json_save(window)))
 
 
 async def _write(request: web.Request, answer: web.StreamResponse, content: SaveContent) -> None:

@@ -6,7 +6,7 @@ from aiohttp.typedefs import Handler
 from openapi_spec_validator import validate
 
 from chronoprof_sidecar.domain.ordering import SORT_COLUMNS
-from chronoprof_sidecar.server import history, plots, profiling, saves
+from chronoprof_sidecar.server import comparing, history, plots, profiling, saves
 from chronoprof_sidecar.server.app import ROUTES, Route
 from chronoprof_sidecar.server.errors import STATUS
 from chronoprof_sidecar.server.openapi import read_description
@@ -14,6 +14,7 @@ from tests.server.harness import Client
 
 DESCRIPTION: dict[str, Any] = json.loads(read_description())
 QUERIES: dict[Handler, tuple[str, ...]] = {
+    comparing.get_compare: comparing.COMPARE_PARAMETERS,
     profiling.get_data: profiling.DATA_PARAMETERS,
     profiling.post_reset: profiling.RESET_PARAMETERS,
     history.get_history: history.HISTORY_PARAMETERS,
