@@ -239,6 +239,7 @@ def test_json_is_read_by_every_parser(carried: Carried, proof: Proof) -> None:
     documents = {
         "data": carried.get("data"),
         "senders": carried.get("senders"),
+        "comparison": carried.get("compare?base=live&head=live"),
         "save": carried.save("a.json"),
     }
     for content in documents.values():
@@ -247,6 +248,7 @@ def test_json_is_read_by_every_parser(carried: Carried, proof: Proof) -> None:
     names = set(carried.names)
     assert names <= set(json.loads(documents["data"])["data"])
     assert names <= set(json.loads(documents["save"])["data"])
+    assert names <= set(json.loads(documents["comparison"])["data"])
     assert names <= {key.function_name for key, _ in load_save(documents["save"]).rows}
     senders = json.loads(documents["senders"])["senders"]
     assert {name[:128] for name in CARRIERS} == {sender["instance"] for sender in senders}
