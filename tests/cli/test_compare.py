@@ -15,6 +15,7 @@ import pytest
 from chronoprof_sidecar.domain.batch import RowKey
 from chronoprof_sidecar.domain.losses import Losses
 from tests.cli.conftest import Ran, Run, StandIn
+from tests.server.schemas import check_schema
 from tests.wire.windows import lognormal, save_of
 
 GATE = ("--fail-if", "p95_time > 1.2x")
@@ -110,9 +111,10 @@ def test_new_and_gone_functions_are_shown(run: Run) -> None:
 
 
 def test_json_has_every_figure_and_nothing_else(run: Run) -> None:
-    """stdout is one JSON object, whatever the gate says; that goes to stderr."""
+    """stdout is one JSON object as `GET compare` answers it, whatever the gate says; that goes to stderr."""
     ran = run("compare", "base.json", "slower.json", *GATE, "--json")
     report = json.loads(ran.out)
+    check_schema("Comparison", report)
     assert (1, 2) == (ran.code, report["meta"]["functions"])
     change = report["data"]["jobs.rebuild_index"]
     assert ("slower", 2000) == (change["verdict"]["p95_time"], change["head"]["calls"])
@@ -165,6 +167,7 @@ def test_one_service_alone_can_be_compared(run: Run) -> None:
     [
         (["base.json"], 2, "HEAD"),
         (["base.json", "equal.json", "--fail-if", "p95 > 2x"], 2, "no duration 'p95'"),
+        (["base.json", "equal.json", "--limit", "-1"], 2, "not a whole number: '-1'"),
         (["base.json", "equal.json", "--json", "--markdown"], 2, "not allowed with"),
         (["base.json", "missing.json"], 1, "missing.json is no file here"),
         (["base.json", "nowhere/missing.json"], 1, "no file nowhere/missing.json"),

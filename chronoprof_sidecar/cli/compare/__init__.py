@@ -39,7 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("head", metavar="HEAD", help="what to compare")
     parser.add_argument("--only", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
     parser.add_argument("--service", help="calls of this service alone")
-    parser.add_argument("--limit", type=int, metavar="N", help="show the N largest changes; all are judged")
+    parser.add_argument("--limit", type=_count, metavar="N", help="show the N largest changes; all are judged")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print all figures, as GET compare answers them")
     form.add_argument("--markdown", action="store_true", help="print a table for a comment on a pull request")
@@ -55,7 +55,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="such as 'p95_time > 1.2x', 'p99_time > 250ms' or 'avg_time > +5ms'; may be given several times",
     )
     gate.add_argument(
-        "--min-calls", type=int, default=1, metavar="N", help="judge functions of at least N calls each side"
+        "--min-calls", type=_count, default=1, metavar="N", help="judge functions of at least N calls each side"
     )
     gate.add_argument(
         "--fail-on-unknown", action="store_true", help="exit code 1 also where there are too few calls to say"
@@ -87,6 +87,12 @@ def run(args: argparse.Namespace) -> int:
             "\n".join([render_changes(base, head, shown, len(names), terminal_width()), *map(harmless, gate.lines())])
         )
     return REGRESSED if gate.met or (args.fail_on_unknown and gate.unknown) else 0
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"not a whole number: {text!r}")
+    return int(text)
 
 
 def _condition(text: str) -> Condition:
