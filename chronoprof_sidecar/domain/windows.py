@@ -89,7 +89,7 @@ def merge_windows(windows: Sequence[Snapshot]) -> Snapshot:
     losses: dict[str, Losses] = {}
     for window in windows:
         for key, row in window.rows:
-            table.put(key, row.copy())
+            table.put(key, row)
         for service, each in window.losses.items():
             losses.setdefault(service, Losses()).merge(each)
     return Snapshot(
