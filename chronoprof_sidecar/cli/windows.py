@@ -19,9 +19,7 @@ from chronoprof_sidecar.errors import ChronoprofError, FileExistsConflictError, 
 from chronoprof_sidecar.protocol import SAVES_PATH
 from chronoprof_sidecar.wire.save_format import load_save
 
-WINDOW_HELP: Final = (
-    "a save file here, or one that the sidecar has: the name of a save, live, version:1.4, or a span such as -1d..now"
-)
+WINDOW_HELP: Final = "a save file here, or what the sidecar has: the name of a save, live, or version:1.4"
 
 
 def find_window(args: argparse.Namespace, name: str) -> Snapshot:

@@ -20,7 +20,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN_LENGTH: Final = 64
 
 
-class Span(NamedTuple):
+class Period(NamedTuple):
     """From one moment up to another, in nanoseconds of Unix time."""
 
     start_ns: int
@@ -51,7 +51,7 @@ def parse_moment(text: str, now_ns: int) -> int:
     raise MalformedRequestError(f"not a time: {_shown(text)}; write one like 15m, -1d, now or 2026-11-22T09:00:00Z")
 
 
-def parse_span(text: str, now_ns: int) -> Span:
+def parse_span(text: str, now_ns: int) -> Period:
     """Return the span that `text` says: two moments around `..`.
 
     Raises:
@@ -60,10 +60,10 @@ def parse_span(text: str, now_ns: int) -> Span:
     start, found, end = text.partition(SEPARATOR)
     if not found:
         raise MalformedRequestError(f"not a span: {_shown(text)}; write one like -1d..now")
-    span = Span(parse_moment(start, now_ns), parse_moment(end, now_ns))
-    if span.end_ns <= span.start_ns:
+    period = Period(parse_moment(start, now_ns), parse_moment(end, now_ns))
+    if period.end_ns <= period.start_ns:
         raise MalformedRequestError(f"the span {_shown(text)} does not end after its start")
-    return span
+    return period
 
 
 def _shown(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.snapshot import Snapshot
-from chronoprof_sidecar.domain.spans import SEPARATOR, Span, parse_span
+from chronoprof_sidecar.domain.spans import SEPARATOR, Period, parse_span
 from chronoprof_sidecar.domain.table import Selection, Table
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.protocol import MAX_NAME_LENGTH, OTHER
@@ -18,7 +18,7 @@ from chronoprof_sidecar.protocol import MAX_NAME_LENGTH, OTHER
 LIVE: Final = "live"
 VERSION_PREFIX: Final = "version:"
 SAVE_ENDING: Final = ".json"
-FORMS: Final = "the name of a .json save, live, version:1.4, or a span such as -1d..now"
+FORMS: Final = "the name of a .json save, live, and version:1.4"
 _SHOWN_LENGTH: Final = 64
 
 
@@ -34,7 +34,7 @@ class LiveWindow(NamedTuple):
     version: str | None = None
 
 
-WindowName = SavedWindow | LiveWindow | Span
+WindowName = SavedWindow | LiveWindow | Period
 
 
 def parse_window(text: str, now_ns: int) -> WindowName:

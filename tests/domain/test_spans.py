@@ -2,7 +2,7 @@
 
 import pytest
 
-from chronoprof_sidecar.domain.spans import Span, parse_moment, parse_span
+from chronoprof_sidecar.domain.spans import Period, parse_moment, parse_span
 from chronoprof_sidecar.errors import MalformedRequestError
 
 SECOND = 1_000_000_000
@@ -47,8 +47,8 @@ def test_what_is_no_moment_is_quoted(text: str) -> None:
 
 def test_spans_are_read() -> None:
     """A span has two moments around two dots, in order."""
-    assert Span(NOW - 2 * 86_400 * SECOND, NOW - 86_400 * SECOND) == parse_span("-2d..-1d", NOW)
-    assert Span(NOW - 5 - 3600 * SECOND, NOW) == parse_span("2025-11-22T23:00:00Z..now", NOW)
+    assert Period(NOW - 2 * 86_400 * SECOND, NOW - 86_400 * SECOND) == parse_span("-2d..-1d", NOW)
+    assert Period(NOW - 5 - 3600 * SECOND, NOW) == parse_span("2025-11-22T23:00:00Z..now", NOW)
 
 
 @pytest.mark.parametrize("text", ["-1d", "now..-1d", "-1d..-1d", "-1d..", "..now", "a..b", "-2d..-1d..now"])
