@@ -22,6 +22,10 @@ SAVE_SCHEMA_VERSION: Final = 1
 _MAX_EXACT: Final = 2**53
 """The largest integer up to which every JSON reader is exact; larger ones are written as decimal strings."""
 _MAX_DIGITS: Final = 40
+# JSON has no line break inside of a string, so these stand nowhere else in a save.
+_ROWS_BEGIN: Final = b',"rows":[\n'
+_NEXT_ROW: Final = b",\n"
+_ROWS_END: Final = b"],\n"
 
 
 def encode_compact(report: object) -> bytes:
@@ -43,12 +47,12 @@ def write_save(snapshot: Snapshot, encode: Callable[[object], bytes]) -> Iterato
             for service, losses in sorted(snapshot.losses.items())
         ],
     }
-    yield encode(head)[:-1] + b',"rows":['
-    separator = b"\n"
+    yield encode(head)[:-1] + _ROWS_BEGIN
+    separator = b""
     for key, row in snapshot.rows:
         yield separator + encode(_save_row(key, row))
-        separator = b",\n"
-    yield b"],\n"
+        separator = _NEXT_ROW
+    yield _ROWS_END
     yield encode(report_window(snapshot))[1:] + b"\n"
 
 
@@ -59,7 +63,7 @@ def load_save(content: bytes) -> Snapshot:
         MalformedRequestError: not a save of a schema version that this release knows.
     """
     try:
-        return _load(json.loads(content))
+        return _load(_decode(content))
     except KeyError as error:
         raise MalformedRequestError(f"not a save: it has no {error}") from None
     except (TypeError, ValueError, RecursionError) as error:
@@ -77,6 +81,23 @@ class _SavedRow(NamedTuple):
     buckets: list[int]
     counts: list[int]
     sample_every: int = 1
+
+
+def _decode(content: bytes) -> Any:
+    """Decode JSON; where its rows stand on lines of their own, as `write_save` has them, one by one.
+
+    Decoding all at once would hold the interpreter for as long: a second for 10 000 functions.
+    """
+    head, found, rest = content.partition(_ROWS_BEGIN)
+    lines, _, tail = rest.partition(_ROWS_END)
+    if not found:
+        return json.loads(content)
+    try:
+        save = json.loads(head + _ROWS_BEGIN + _ROWS_END + tail)
+        save["rows"] = [json.loads(line) for line in lines.split(_NEXT_ROW)]
+    except (ValueError, TypeError):
+        return json.loads(content)
+    return save
 
 
 def _load(save: Any) -> Snapshot:

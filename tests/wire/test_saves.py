@@ -141,6 +141,21 @@ def test_the_standard_library_writes_the_same_save() -> None:
     assert json_save(example()) == b"".join(write_save(example(), encode_compact))
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_save_may_be_formatted_anew(indent: int | None) -> None:
+    """Rows need not stand on lines of their own, as they were written: any layout of the same JSON loads the same."""
+    written = json_save(example())
+    formatted, loaded = (load_save(each) for each in (json.dumps(json.loads(written), indent=indent).encode(), written))
+    assert {key: figures(row) for key, row in loaded.rows} == {key: figures(row) for key, row in formatted.rows}
+    assert loaded.losses == formatted.losses
+
+
+def test_rows_without_a_comma_are_no_save() -> None:
+    """Reading row by row is as strict as reading all at once."""
+    with pytest.raises(MalformedRequestError):
+        load_save(json_save(example()).replace(b"},\n{", b"}\n{"))
+
+
 def test_an_empty_window_is_a_save() -> None:
     """A save of nothing loads back as nothing."""
     loaded = load_save(json_save(snapshot_of(Table())))
