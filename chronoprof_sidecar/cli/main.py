@@ -5,6 +5,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from io import TextIOWrapper
@@ -89,6 +90,8 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
+        # A span such as -1d..now is no flag, and none of ours begins with a digit.
+        self._negative_number_matcher = re.compile(r"-\d")
 
 
 def _build_parser() -> argparse.ArgumentParser:

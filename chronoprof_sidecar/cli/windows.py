@@ -19,7 +19,9 @@ from chronoprof_sidecar.errors import ChronoprofError, FileExistsConflictError, 
 from chronoprof_sidecar.protocol import SAVES_PATH
 from chronoprof_sidecar.wire.save_format import load_save
 
-WINDOW_HELP: Final = "a save file here, or what the sidecar has: the name of a save, live, or version:1.4"
+WINDOW_HELP: Final = (
+    "a save file here, or what the sidecar has: the name of a save, live, version:1.4, or a span such as -1d..now"
+)
 
 
 def find_window(args: argparse.Namespace, name: str) -> Snapshot:
@@ -34,8 +36,9 @@ def find_window(args: argparse.Namespace, name: str) -> Snapshot:
         return parse_save(name, read_file(path))
     if path.suffix == SAVE_ENDING and path.name != name:
         raise NotFoundError(f"there is no file {name}")
+    query = None if path.suffix == SAVE_ENDING else {"service": args.service}
     try:
-        content = ask(args).get(f"{SAVES_PATH}/{quote(name, safe='')}").body
+        content = ask(args).get(f"{SAVES_PATH}/{quote(name, safe='')}", query).body
     except ChronoprofError as error:
         raise NotFoundError(f"{name} is no file here, and the sidecar has none: {error}") from error
     return parse_save(name, content)

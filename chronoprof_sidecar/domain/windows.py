@@ -8,17 +8,20 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Final, NamedTuple
 
+from chronoprof_sidecar.domain.batch import RowKey
+from chronoprof_sidecar.domain.history import History, Span
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.snapshot import Snapshot
 from chronoprof_sidecar.domain.spans import SEPARATOR, Period, parse_span
-from chronoprof_sidecar.domain.table import Selection, Table
+from chronoprof_sidecar.domain.table import Selection, Table, merge_by_name
 from chronoprof_sidecar.errors import MalformedRequestError
-from chronoprof_sidecar.protocol import MAX_NAME_LENGTH, OTHER
+from chronoprof_sidecar.protocol import MAX_NAME_LENGTH, NANOSECONDS
 
 LIVE: Final = "live"
+MINUTE_NS: Final = 60 * NANOSECONDS
 VERSION_PREFIX: Final = "version:"
 SAVE_ENDING: Final = ".json"
-FORMS: Final = "the name of a .json save, live, and version:1.4"
+FORMS: Final = "the name of a .json save, live, version:1.4, and spans such as -1d..now"
 _SHOWN_LENGTH: Final = 64
 
 
@@ -61,11 +64,10 @@ def narrow(window: Snapshot, selection: Selection) -> Snapshot:
     table = Table()
     for key, row in window.rows:
         table.put(key, row)
-    asked = {service for service in window.losses if selection.service in (None, service) or service == OTHER}
     return replace(
         window,
         rows=list(table.select(selection)),
-        losses={service: losses for service, losses in window.losses.items() if service in asked},
+        losses={service: losses for service, losses in window.losses.items() if selection.covers_losses(service)},
     )
 
 
@@ -77,6 +79,31 @@ def cut_to_rows(window: Snapshot) -> Snapshot:
         window,
         window_start_ns=min(row.first_seen_ns for _, row in window.rows),
         taken_ns=max(row.last_seen_ns for _, row in window.rows),
+    )
+
+
+def minutes_of(period: Period) -> Span:
+    """Return the whole minutes that a period touches: the history knows no less."""
+    return Span(period.start_ns // MINUTE_NS, -(-period.end_ns // MINUTE_NS))
+
+
+def window_of(history: History, service: str | None, now_ns: int) -> Snapshot:
+    """Return what a history counts as one window, which ends now at the latest.
+
+    The history has merged its rows over their labels; they carry the service that was asked for, if any. Like a merge
+    it is of no one window of a sidecar, so its generation is 0.
+    """
+    losses = history.losses()
+    merged = merge_by_name(
+        (RowKey(name, service or "", ""), row) for step in history.steps for name, row in step.rows.items()
+    )
+    return Snapshot(
+        generation=0,
+        window_start_ns=history.span.start * MINUTE_NS,
+        taken_ns=min(history.span.end * MINUTE_NS, now_ns),
+        services=sorted(losses.keys() | ({service} if service else set())),
+        rows=[(RowKey(name, service or "", ""), row) for name, row in merged.items()],
+        losses=losses,
     )
 
 

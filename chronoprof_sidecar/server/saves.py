@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from chronoprof_sidecar.domain.windows import SAVE_ENDING
+from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.protocol import REQUEST_ID_HEADER
 from chronoprof_sidecar.server.answers import answer_json, begin_stream
 from chronoprof_sidecar.server.context import REPORTS, REQUEST_ID, STORE
@@ -20,6 +21,7 @@ from chronoprof_sidecar.wire.saves import render_json_save
 
 EXPORT_ENDING: Final = ".csv"
 SAVE_PARAMETERS: Final = ("file_path", "overwrite")
+WINDOW_PARAMETERS: Final = ("service",)
 ROTATE_PARAMETERS: Final = ("file_path", "generation")
 
 
@@ -47,10 +49,11 @@ async def get_saves(request: web.Request) -> web.Response:
 
 async def get_save(request: web.Request) -> web.StreamResponse:
     """Stream one saved file; what names a window and no file is answered as if it had been saved now."""
-    read_query(request)
     name = request.match_info["name"]
     if not name.endswith((SAVE_ENDING, EXPORT_ENDING)):
         return await _answer_unsaved(request, name)
+    if read_query(request, WINDOW_PARAMETERS):
+        raise MalformedRequestError("service is for windows that no file holds; a file is answered whole")
     async with await request.app[STORE].open_save(name) as content:
         answer = begin_stream(
             {
@@ -69,8 +72,9 @@ async def get_save(request: web.Request) -> web.StreamResponse:
 
 
 async def _answer_unsaved(request: web.Request, name: str) -> web.Response:
+    service = read_query(request, WINDOW_PARAMETERS).get("service")
     async with request.app[REPORTS]:
-        window = await read_window(request.app[STORE], name)
+        window = await read_window(request.app[STORE], name, service)
         return answer_json(await asyncio.to_thread(b"".join, render_json_save(window)))
 
 

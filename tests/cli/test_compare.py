@@ -188,6 +188,9 @@ def test_what_is_no_file_here_is_asked_for(ask: Run, sidecar: StandIn) -> None:
     sidecar.answer(f"GET {path}", Path("slower.json").read_bytes())
     assert ask("compare", "base.json", "version:1.4/rc", *GATE).code == 1
     assert ["/api/v1/profiling/saves/version:1.4/rc"] == [unquote(request.target) for request in sidecar.received]
+    sidecar.answer("GET /api/v1/profiling/saves/-1d..now", Path("equal.json").read_bytes())
+    assert ask("compare", "base.json", "-1d..now", "--service", "shop").code == 0
+    assert sidecar.received[-1].target.endswith("/saves/-1d..now?service=shop")
     refused = ask("compare", "base.json", "gone.json")
     assert "gone.json is no file here, and the sidecar has none: 404 not_found" in refused.err
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoprof_sidecar.domain.batch import RowKey
+from chronoprof_sidecar.domain.history import Span
 from chronoprof_sidecar.domain.losses import Losses
-from chronoprof_sidecar.domain.spans import parse_span
+from chronoprof_sidecar.domain.spans import Period, parse_span
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.domain.windows import (
     LiveWindow,
@@ -14,6 +15,7 @@ from chronoprof_sidecar.domain.windows import (
     WindowName,
     cut_to_rows,
     merge_windows,
+    minutes_of,
     narrow,
     parse_window,
 )
@@ -46,7 +48,7 @@ def test_windows_have_names(text: str, name: WindowName) -> None:
 @pytest.mark.parametrize("text", ["", "Live", "1.4", "export.csv", "Version:1", "\u202elive"])
 def test_what_names_no_window_is_quoted(text: str) -> None:
     """The error quotes the name and says which there are."""
-    with pytest.raises(MalformedRequestError, match="live, and version") as raised:
+    with pytest.raises(MalformedRequestError, match="live, version") as raised:
         parse_window(text, NOW)
     assert ascii(text) in str(raised.value)
 
@@ -69,6 +71,13 @@ def test_a_window_is_cut_to_its_rows() -> None:
     cut = cut_to_rows(window)
     assert (ARRIVED_NS, ARRIVED_NS + 7) == (cut.window_start_ns, cut.taken_ns)
     assert window_of({}) == cut_to_rows(window_of({}))
+
+
+def test_a_period_touches_whole_minutes() -> None:
+    """The minutes of a period are those that hold a part of it, and no more."""
+    minute = 60 * 10**9
+    assert Span(1, 2) == minutes_of(Period(minute, 2 * minute))
+    assert Span(0, 3) == minutes_of(Period(minute - 1, 2 * minute + 1))
 
 
 @bounded

@@ -86,6 +86,25 @@ async def test_an_unsaved_window_reads_like_a_save(client: Client) -> None:
     assert {"saves": []} == await (await client.get(f"{API}/saves")).json()
 
 
+async def test_spans_of_time_outlive_resets(client: Client) -> None:
+    """A span counts what arrived in it, whatever was reset meanwhile, of one service if asked for."""
+    await ingest(client, {"f": seconds(Random(1), calls=50)}, service="shop", dropped=2)
+    assert (await client.post(f"{API}/reset")).status == 204
+    await ingest(client, {"f": [1.0] * 3}, service="till")
+    report = await compare(client, base="-2d..-1d", head="-1h..now")
+    change = report["data"]["f"]
+    assert (None, 53) == (change["base"], change["head"]["calls"])
+    assert (0, 2) == (report["meta"]["base"]["dropped"], report["meta"]["head"]["dropped"])
+    assert 0 < report["meta"]["head"]["seconds"] <= 3600 + 60
+    one = await compare(client, base="live", head="-1h..now", service="till")
+    assert (3, 3) == (one["data"]["f"]["base"]["calls"], one["data"]["f"]["head"]["calls"])
+    for query, calls in (("", 53), ("?service=shop", 50)):
+        save = await (await client.get(f"{API}/saves/-1h..now{query}")).json()
+        assert calls == save["data"]["f"]["calls"]
+    assert (await client.post(f"{API}/save?file_path=a.json")).status == 200
+    assert (await client.get(f"{API}/saves/a.json?service=shop")).status == 400
+
+
 @pytest.mark.parametrize(
     ("query", "status", "words"),
     [

@@ -19,6 +19,7 @@ QUERIES: dict[Handler, tuple[str, ...]] = {
     profiling.post_reset: profiling.RESET_PARAMETERS,
     history.get_history: history.HISTORY_PARAMETERS,
     plots.get_plot: plots.PLOT_PARAMETERS,
+    saves.get_save: saves.WINDOW_PARAMETERS,
     saves.post_save: saves.SAVE_PARAMETERS,
     saves.post_rotate: saves.ROTATE_PARAMETERS,
 }
