@@ -3,7 +3,7 @@
 import asyncio
 import time
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -20,7 +20,18 @@ from chronoprof_sidecar.wire.history_reports import render_span
 from chronoprof_sidecar.wire.reports import render_data
 from chronoprof_sidecar.wire.rows import DEFAULT_SORT
 
-DATA_PARAMETERS: Final = ("function_name", "match", "service", "version", "since", "until", "sort", "order", "limit")
+DATA_PARAMETERS: Final = (
+    "function_name",
+    "match",
+    "service",
+    "version",
+    "since",
+    "until",
+    "sort",
+    "order",
+    "limit",
+    "buckets",
+)
 RESET_PARAMETERS: Final = ("generation", "history")
 NO_ROWS: Final = Selection(function_name="")
 """Of a window nothing but what it says of itself: no function has this name."""
@@ -34,14 +45,20 @@ async def get_data(request: web.Request) -> web.Response:
     # The largest figures matter first; names read from A to Z.
     order = choice(query, "order", ("asc", "desc"), "asc" if sort == NAME_COLUMN else "desc")
     span = _read_span(query)
-    limit, descending, store = whole_number(query, "limit"), order == "desc", request.app[STORE]
+    shape: dict[str, Any] = {
+        "sort": sort,
+        "descending": order == "desc",
+        "limit": whole_number(query, "limit"),
+        "with_buckets": _wants_buckets(query),
+    }
+    store = request.app[STORE]
     history = None if span is None else await store.history(HistoryQuery(selection, span))
     async with request.app[REPORTS]:
         if history is None:
             render = partial(render_data, await store.snapshot(selection))
         else:
             render = partial(render_span, history, await store.snapshot(NO_ROWS))
-        return answer_json(await asyncio.to_thread(render, sort=sort, descending=descending, limit=limit))
+        return answer_json(await asyncio.to_thread(render, **shape))
 
 
 def _read_span(query: Query) -> Span | None:
@@ -51,6 +68,14 @@ def _read_span(query: Query) -> Span | None:
             raise MalformedRequestError("until goes with since")
         return None
     return read_span(query, time.time_ns(), "")
+
+
+def _wants_buckets(query: Query) -> bool:
+    if not flag(query, "buckets", default=False):
+        return False
+    if "function_name" not in query:  # all histograms of a window are megabytes, and a save holds them
+        raise MalformedRequestError("buckets=true needs function_name: it is the histogram of one function")
+    return True
 
 
 async def post_reset(request: web.Request) -> web.Response:

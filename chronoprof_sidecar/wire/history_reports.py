@@ -33,7 +33,15 @@ def render_history(history: History, step_minutes: int, taken_ns: int, by_functi
     return render(report)
 
 
-def render_span(history: History, window: Snapshot, *, sort: str, descending: bool, limit: int | None = None) -> bytes:
+def render_span(  # noqa: PLR0913  what GET data takes
+    history: History,
+    window: Snapshot,
+    *,
+    sort: str,
+    descending: bool,
+    limit: int | None = None,
+    with_buckets: bool = False,
+) -> bytes:
     """Return the answer to `GET data` of a span: that of a window, with rows and losses of the history."""
     rows = [(RowKey(name, "", ""), row) for name, row in history.steps[0].rows.items()]
     snapshot = Snapshot(
@@ -44,7 +52,7 @@ def render_span(history: History, window: Snapshot, *, sort: str, descending: bo
         rows=rows,
         losses=history.losses(),
     )
-    report = report_window(snapshot, sort=sort, descending=descending, limit=limit)
+    report = report_window(snapshot, sort=sort, descending=descending, limit=limit, with_buckets=with_buckets)
     report["meta"] |= _report_span(history.span)
     return render(report)
 

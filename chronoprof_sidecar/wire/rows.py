@@ -21,12 +21,18 @@ Report = dict[str, Any]
 
 
 def report_window(
-    snapshot: Snapshot, *, sort: str = DEFAULT_SORT, descending: bool = True, limit: int | None = None
+    snapshot: Snapshot,
+    *,
+    sort: str = DEFAULT_SORT,
+    descending: bool = True,
+    limit: int | None = None,
+    with_buckets: bool = False,
 ) -> Report:
     """Return `{"data": {name: row}, "meta": {...}}` of a snapshot."""
     rows = merge_by_name(snapshot.rows)
     ordered = sort_rows(rows, sort, descending=descending, limit=limit)
-    return {"data": {name: report_row(row) for name, row in ordered}, "meta": _report_meta(snapshot, len(rows))}
+    data = {name: report_row(row, with_buckets=with_buckets) for name, row in ordered}
+    return {"data": data, "meta": _report_meta(snapshot, len(rows))}
 
 
 def to_number(count: int) -> int | float:
@@ -34,8 +40,8 @@ def to_number(count: int) -> int | float:
     return count if count < _MAX_INTEGER else float(count)
 
 
-def report_row(row: FunctionStatistics) -> Report:
-    """Return one row: durations in seconds, times in RFC 3339."""
+def report_row(row: FunctionStatistics, *, with_buckets: bool = False) -> Report:
+    """Return one row: durations in seconds, times in RFC 3339; with its histogram when that is asked for."""
     report: Report = {
         "calls": to_number(row.calls),
         "total_time": to_seconds(row.total_ns),
@@ -48,6 +54,9 @@ def report_row(row: FunctionStatistics) -> Report:
     report["errors"] = to_number(row.errors)
     report["first_seen"] = format_time(row.first_seen_ns)
     report["last_seen"] = format_time(row.last_seen_ns)
+    if with_buckets:
+        report["buckets"], counts = row.histogram.to_sparse()
+        report["counts"] = [to_number(count) for count in counts]
     return report
 
 

@@ -2,6 +2,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from chronoprof_sidecar.protocol import bucket_of
 from tests.server.harness import API, Client, ingest
 from tests.server.schemas import check_schema
 
@@ -23,6 +24,22 @@ async def test_data_has_the_figures_of_the_specification(client: Client) -> None
     assert expected == {column: row[column] for column in expected}
     assert report["meta"]["complete"] is True
     assert report["meta"]["services"] == ["shop"]
+
+
+async def test_data_has_the_histogram_of_one_function(client: Client) -> None:
+    """With `buckets` the row has the calls per bucket, merged over the labels and summing up to all."""
+    await ingest(client, {"a": [0.0, 0.25, 0.25], "b": [1.0]}, service="one")
+    await ingest(client, {"a": [0.25, 3.0]}, service="two")
+    report = await (await client.get(f"{API}/data?function_name=a&buckets=true")).json()
+    check_schema("Data", report)
+    assert ["a"] == list(report["data"])
+    row = report["data"]["a"]
+    expected = {0: 1, bucket_of(0.25): 3, bucket_of(3.0): 1}
+    assert expected == dict(zip(row["buckets"], row["counts"], strict=True))
+    assert sorted(row["buckets"]) == row["buckets"]
+    assert row["calls"] == 5
+    without = (await (await client.get(f"{API}/data?function_name=a&buckets=false")).json())["data"]["a"]
+    assert row.keys() - without.keys() == {"buckets", "counts"}
 
 
 async def test_data_of_an_empty_window(client: Client) -> None:

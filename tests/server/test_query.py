@@ -19,6 +19,8 @@ from tests.server.harness import API, Client
         ("GET", "/data?function_name=", "function_name"),
         ("GET", "/data?match=" + "*" * 513, "match"),
         ("GET", "/data?since=15", "since"),
+        ("GET", "/data?function_name=a&buckets=1", "buckets"),
+        ("GET", "/data?match=a&buckets=true", "function_name"),
         ("GET", "/data?since", "since"),
         ("POST", "/reset?generation=first", "generation"),
         ("POST", "/reset?history=1", "history"),
