@@ -14,6 +14,8 @@ from chronoprof_sidecar.cli.text import shorten, width_of
 GAP: Final = "  "
 MIN_TEXT_WIDTH: Final = 8
 """Cells that a text column keeps however narrow the terminal is."""
+MAX_ALIGNED_WIDTH: Final = 80
+"""Cells of a text that others in its column are aligned with in a file: one name of 512 would push all figures away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,16 @@ def render_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], max_w
     """Return the lines of a table: a row of titles, then `rows`, whose texts must be harmless already."""
     lines = [[column.title for column in columns], *rows]
     widths = [max(map(width_of, cells)) for cells in zip(*lines, strict=True)]
-    if max_width is not None:
+    if max_width is None:
+        widths = list(map(_aligned_width, columns, widths))
+    else:
         _narrow(widths, columns, max_width)
+        lines = [list(map(_fit, cells, columns, widths)) for cells in lines]
     return "\n".join(GAP.join(map(_align, cells, columns, widths)).rstrip() for cells in lines)
+
+
+def _aligned_width(column: Column, width: int) -> int:
+    return width if column.numeric else min(width, MAX_ALIGNED_WIDTH)
 
 
 def _narrow(widths: list[int], columns: Sequence[Column], max_width: int) -> None:
@@ -49,8 +58,10 @@ def _narrow(widths: list[int], columns: Sequence[Column], max_width: int) -> Non
         widths[widest] -= 1
 
 
+def _fit(cell: str, column: Column, width: int) -> str:
+    return cell if column.numeric else shorten(cell, width)
+
+
 def _align(cell: str, column: Column, width: int) -> str:
-    if column.numeric:
-        return " " * (width - width_of(cell)) + cell
-    shown = shorten(cell, width)
-    return shown + " " * (width - width_of(shown))
+    space = " " * (width - width_of(cell))
+    return space + cell if column.numeric else cell + space

@@ -28,6 +28,14 @@ def test_without_a_terminal_nothing_is_shortened() -> None:
     assert "x" * 512 in render_table(COLUMNS, [["x" * 512, "1"]], None)
 
 
+def test_one_long_name_does_not_push_all_figures_away() -> None:
+    """In a file a name beyond 80 cells sticks out; the others stay aligned beside their figures."""
+    lines = render_table(COLUMNS, [["a", "5"], ["b" * 80, "6"], ["c" * 512, "7"]], None).split("\n")
+
+    assert [87, 87, 87] == [len(line) for line in lines[:3]]
+    assert lines[3] == "c" * 512 + "      7"
+
+
 @given(
     st.lists(st.tuples(*[st.text(st.characters(exclude_categories=["C"]), max_size=90)] * 2), max_size=5),
     st.integers(40, 120),

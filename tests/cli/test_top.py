@@ -28,7 +28,8 @@ HOSTILE = "[red]evil[/red]\x1b[2J\n"
 
 def report(calls: dict[str, int], *, complete: bool = True) -> dict[str, Any]:
     """Return an answer of `GET data` with these functions and their calls."""
-    durations = dict.fromkeys(("avg_time", "p50_time", "p95_time", "p99_time"), 0.25)
+    names = ("total_time", "avg_time", "p50_time", "p95_time", "p99_time", "max_time")
+    durations = dict.fromkeys(names, 0.25)
     rows = {name: {"calls": count, "errors": 0, **durations} for name, count in calls.items()}
     meta = {"functions": len(rows), "services": ["shop"], "complete": complete, "dropped": 0 if complete else 3}
     return {"data": rows, "meta": meta}
@@ -106,18 +107,47 @@ def test_sparklines() -> None:
     assert "" == sparkline([])
 
 
+def draw(board: Board, view: View, width: int, height: int) -> list[str]:
+    """Return the lines of a picture."""
+    written = io.StringIO()
+    console = Console(file=written, width=width, height=height, force_terminal=False)
+    console.print(Screen(console).render(board, view, ""))
+    return written.getvalue().rstrip("\n").split("\n")
+
+
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 10), (200, 50)])
 def test_a_picture_fits_its_terminal(width: int, height: int) -> None:
     """No line is longer than the terminal, no picture higher, and the slowest are in it."""
     board = Board()
     board.update(report({f"GET /a/rather/long/route/{number}/{{item}}": number for number in range(99)}), 0.0)
-    written = io.StringIO()
-    console = Console(file=written, width=width, height=height, force_terminal=False)
-    console.print(Screen(console).render(board, View(), ""))
-    lines = written.getvalue().rstrip("\n").split("\n")
+    lines = draw(board, View(), width, height)
     assert max(map(len, lines)) <= width
     assert len(lines) <= height
     assert any(line.startswith("GET ") and "}" in line for line in lines)
+
+
+@pytest.mark.parametrize("key", SORT_KEYS)
+def test_80_columns_have_what_matters(key: str) -> None:
+    """Whatever the rows are sorted by is shown, a trend beside it, and every key that sorts."""
+    board = Board()
+    for now in range(3):
+        board.update(report({f"GET /a/rather/long/route/{number}/{{item}}": 10**7 * now for number in range(99)}), now)
+    view = View()
+    view.press(key)
+    lines = draw(board, view, 80, 24)
+    title = view.sort.removesuffix("_time").removesuffix("_name").upper()
+    assert {"FUNCTION", "CALLS/s", "TREND", "CALLS", "P95", title} <= set(lines[1].split())
+    assert all(f" {each} " in lines[-1] for each in SORT_KEYS)
+    assert "…" not in lines[-1]
+
+
+def test_columns_stay_where_they_are() -> None:
+    """Looks that follow, and other names, move no column."""
+    board, headings = Board(), set()
+    for now in range(20):
+        board.update(report({"x" * (3 * now + 1): 1000 + now, "y": 2000 + now}), now)
+        headings.add(draw(board, View(), 80, 24)[1])
+    assert 1 == len(headings)
 
 
 def test_hostile_names_and_losses_are_shown() -> None:
@@ -150,11 +180,20 @@ def test_piped_it_is_printed_once(target: StandIn, capsys: pytest.CaptureFixture
     """Where there is no terminal the table comes once, without colours, and the exit is 0."""
     assert main(["top", "--sort", "calls", "--match", "GET *"]) == 0
     printed = capsys.readouterr().out
-    assert ["FUNCTION", "GET /cart", "1 functions of shop", "Complete: nothing was lost"] == [
+    assert ["FUNCTION", "GET /cart", "1 function of shop", "Complete: nothing was lost"] == [
         line.split("  ")[0] for line in printed.splitlines()
     ]
     assert "\x1b" not in printed
     assert "sort=calls&order=desc&match=GET+%2A&limit=200" in target.received[0].target
+
+
+def test_a_dumb_terminal_gets_the_table_once(terminal: tuple[int, int]) -> None:
+    """Where nothing can be drawn over, the table is printed as into a pipe, and no key is waited for."""
+    ours, theirs = terminal
+    command = [sys.executable, "-m", "chronoprof_sidecar", "top"]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, env={**os.environ, "TERM": "dumb"}) as process:
+        assert b"\x1b" not in read_until(ours, b"Complete: nothing was lost")
+        assert process.wait(20) == 0
 
 
 @pytest.fixture

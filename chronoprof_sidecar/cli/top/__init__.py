@@ -5,6 +5,7 @@ to `screen` and `keyboard`.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +17,7 @@ from chronoprof_sidecar.cli.extras import needs_extra
 from chronoprof_sidecar.cli.table import render_table, terminal_width
 from chronoprof_sidecar.cli.target import add_target_options
 from chronoprof_sidecar.cli.text import harmless
-from chronoprof_sidecar.cli.top.board import COLUMNS, Board
+from chronoprof_sidecar.cli.top.board import COLUMNS, RATE, TREND, Board
 from chronoprof_sidecar.cli.top.keyboard import Keyboard
 from chronoprof_sidecar.cli.top.view import SORT_KEYS, View
 from chronoprof_sidecar.cli.transport import RefusedError, Sidecar, UnreachableError
@@ -33,7 +34,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "top",
         help="watch the slowest functions live",
         description=f"Watch the functions live. Keys: {keys}; r reverses, / filters, q quits. "
-        "Where the output is no terminal, the table is printed once.",
+        "Where the output is no terminal, or a dumb one, the table is printed once.",
     )
     parser.add_argument("--match", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
     parser.add_argument("--service", help="calls of this service alone")
@@ -49,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     look = partial(_look, ask(args), args)
     view, board = View(sort=args.sort, pattern=args.match or ""), Board()
     board.update(look(view), monotonic())  # what is wrong from the start is told as by any command
-    if not sys.stdout.isatty():
-        print(render_table(COLUMNS, board.rows(trend_cells=0), terminal_width()), *board.remarks(), sep="\n")
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        print(_render_once(board), *board.remarks(), sep="\n")
         return 0
     with needs_extra("cli", "top"):
         from chronoprof_sidecar.cli.top.screen import Screen  # noqa: PLC0415 - an extra
@@ -62,6 +63,13 @@ def run(args: argparse.Namespace) -> int:
             if (key is not None and view.press(key)) or monotonic() >= next_look:
                 trouble, next_look = _update(board, view, look), monotonic() + args.interval
     return 0
+
+
+def _render_once(board: Board) -> str:
+    """Return the table of a single look, which knows no rates."""
+    known = [index for index, column in enumerate(COLUMNS) if column.title not in {RATE, TREND}]
+    rows = [[cells[index] for index in known] for cells in board.rows(trend_cells=0)]
+    return render_table([COLUMNS[index] for index in known], rows, terminal_width())
 
 
 def _update(board: Board, view: View, look: Callable[[View], dict[str, object]]) -> str:

@@ -13,14 +13,15 @@ from chronoprof_sidecar.cli.table import Column
 from chronoprof_sidecar.cli.text import NOTHING, format_count, format_duration, harmless, is_number
 from chronoprof_sidecar.cli.transport import as_mapping
 
+RATE: Final = "CALLS/s"
 TREND: Final = "TREND"
 COLUMNS: Final = (
     Column("FUNCTION", numeric=False),
-    Column("CALLS/s"),
+    Column(RATE),
     Column(TREND, numeric=False),
-    *map(Column, ("CALLS", "ERRORS", "AVG", "P50", "P95", "P99")),
+    *map(Column, ("CALLS", "ERRORS", "TOTAL", "AVG", "P50", "P95", "P99", "MAX")),
 )
-DURATIONS: Final = ("avg_time", "p50_time", "p95_time", "p99_time")
+DURATIONS: Final = ("total_time", "avg_time", "p50_time", "p95_time", "p99_time", "max_time")
 LOOKS: Final = 60
 """Looks that a trend remembers."""
 
@@ -47,14 +48,19 @@ class Board:
         self._report, self._looked_at, self._calls = report, now, calls
 
     def rows(self, trend_cells: int) -> list[list[str]]:
-        """Return the cells of `COLUMNS` for every row, in the order of the answer, harmless."""
+        """Return the cells of `COLUMNS` for every row, in the order of the answer, harmless.
+
+        The newest figure of a trend stands in the last of its cells from the first look on.
+        """
         return [self._cells(name, as_mapping(row), trend_cells) for name, row in as_mapping(self._data()).items()]
 
     def remarks(self) -> list[str]:
         """Return what must be known about the figures: whose they are, and what is missing from them."""
         meta = as_mapping(self._report.get("meta"))
         services = ", ".join(harmless(str(service)) for service in meta.get("services") or ()) or NOTHING
-        return [f"{format_count(meta.get('functions'))} functions of {services}", describe_losses(meta)]
+        functions = format_count(meta.get("functions"))
+        noun = "function" if functions == "1" else "functions"
+        return [f"{functions} {noun} of {services}", describe_losses(meta)]
 
     def is_complete(self) -> bool:
         """Say whether nothing was lost."""
@@ -72,6 +78,6 @@ class Board:
     def _cells(self, name: str, row: Mapping[str, Any], trend_cells: int) -> list[str]:
         rates = self._rates.get(name) or [None]
         rate = NOTHING if rates[-1] is None else f"{rates[-1]:.1f}"
-        trend = sparkline(list(rates)[-trend_cells:]) if trend_cells else ""
+        trend = sparkline(list(rates)[-trend_cells:]).rjust(trend_cells)
         counts = [format_count(row.get("calls")), format_count(row.get("errors"))]
         return [harmless(name), rate, trend, *counts, *(format_duration(row.get(column)) for column in DURATIONS)]

@@ -6,7 +6,7 @@ Owns colours and what fits. Names come as plain text and are never taken for mar
 from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -19,19 +19,15 @@ from chronoprof_sidecar.cli.top.view import SORT_KEYS, View
 LEAST_NAME: Final = 20
 """Cells of a name for which other columns make way."""
 GAP: Final = 2
-_KEYS: Final = "  ".join(f"{key} {column.removesuffix('_time')}" for key, column in SORT_KEYS.items())
 _LINES_AROUND: Final = 5
-"""Lines that are not rows: the title, the heading, two remarks and the keys."""
-_TITLES: Final = {
-    "function_name": "FUNCTION",
-    "calls": "CALLS",
-    "errors": "ERRORS",
-    "avg_time": "AVG",
-    "p50_time": "P50",
-    "p95_time": "P95",
-    "p99_time": "P99",
+"""Lines that are not rows: the title, the heading, the remark and two lines of keys."""
+_EXPENDABLE: Final = ("MAX", "TOTAL", "ERRORS", "P50", "AVG", "P99", TREND)
+"""Columns that make way for names, those that are missed least first."""
+_TITLES: Final = {column: column.removesuffix("_time").upper() for column in SORT_KEYS.values()} | {
+    "function_name": "FUNCTION"
 }
 """The heading of the column that the rows are sorted by."""
+_SORT_KEYS: Final = "sort" + "".join(f"  {key} {_TITLES[column].lower()}" for key, column in SORT_KEYS.items())
 
 
 class Screen:
@@ -64,6 +60,7 @@ class Screen:
             _table(board, view, size.width, max(1, size.height - _LINES_AROUND)),
             _line(trouble or losses, size.width, "red" if trouble or not board.is_complete() else "green"),
             _line(_prompt(view), size.width, "reverse" if view.is_typing else "dim"),
+            _line(_SORT_KEYS, size.width, "dim"),
         )
 
 
@@ -73,24 +70,22 @@ def _table(board: Board, view: View, width: int, height: int) -> Table:
     widths = [max(map(width_of, cells)) for cells in zip([column.title for column in COLUMNS], *rows, strict=True)]
     widths[_index(TREND)] = trend_cells
     room = width - sum(widths[1:]) - GAP * (len(COLUMNS) - 1)
-    while room < LEAST_NAME and (dropped := _least(widths)) is not None:
-        room += widths[dropped] + GAP
-        widths[dropped] = 0
-    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold", width=width)
+    sorted_by = _TITLES[view.sort]
+    for title in _EXPENDABLE:
+        if room < LEAST_NAME and title != sorted_by:
+            room += widths[_index(title)] + GAP
+            widths[_index(title)] = 0
+    # Names take all that is left, so that no column moves when the rows become others.
+    widths[0] = max(MIN_TEXT_WIDTH, room)
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
     shown = [index for index, cells in enumerate(widths) if cells]
     for index in shown:
-        column = COLUMNS[index]
-        style = "bold" if column.title == _TITLES.get(view.sort) else ""
-        table.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=True, style=style)
+        column, style = COLUMNS[index], "bold" if COLUMNS[index].title == sorted_by else ""
+        justify: JustifyMethod = "right" if column.numeric else "left"
+        table.add_column(column.title, justify=justify, no_wrap=True, style=style, width=widths[index])
     for cells in rows:
-        name = shorten(cells[0], max(MIN_TEXT_WIDTH, room))
-        table.add_row(*(Text(name if not index else cells[index]) for index in shown))
+        table.add_row(*(Text(shorten(cells[index], widths[index])) for index in shown))
     return table
-
-
-def _least(widths: list[int]) -> int | None:
-    """Return the column that is missed least of those that are left."""
-    return next((index for title in ("ERRORS", "P50", TREND, "P99", "AVG") if widths[index := _index(title)]), None)
 
 
 def _index(title: str) -> int:
@@ -105,4 +100,4 @@ def _prompt(view: View) -> str:
     if view.is_typing:
         return f"filter: {view.pattern}_   (Enter takes it, Esc clears it)"
     shown = f"filter {view.pattern!r}, Esc clears it  " if view.pattern else ""
-    return f"{shown}q quit  / filter  r reverse  {_KEYS}"
+    return f"{shown}q quit  / filter  r reverse"
