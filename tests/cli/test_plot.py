@@ -9,6 +9,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chronoprof_sidecar.cli.main import main
 from chronoprof_sidecar.cli.plot.figures import (
@@ -21,7 +23,8 @@ from chronoprof_sidecar.cli.plot.figures import (
     draw_distribution,
     draw_history,
 )
-from chronoprof_sidecar.protocol import bucket_bounds
+from chronoprof_sidecar.cli.plot.sources import MAX_BARS, coarsen, histogram_of
+from chronoprof_sidecar.protocol import BUCKET_COUNT, bucket_bounds, bucket_of
 from tests.cli.conftest import KEY, StandIn
 
 DATA = "GET /api/v1/profiling/data"
@@ -55,20 +58,51 @@ def test_bars_show_values_and_names() -> None:
     assert ["500 ms", "1.00 ms"] == [text.get_text() for text in axes.texts]
 
 
+def test_long_names_that_look_alike_have_bars_of_their_own() -> None:
+    """What was cut out of the middle of a name puts no two functions in one place."""
+    axes = draw_bars([Bar(f"{'a' * 100}{number}{'z' * 100}", 3.0 - number) for number in range(3)], "calls").axes[0]
+    assert [0.0, 1.0, 2.0] == [bar.get_y() + bar.get_height() / 2 for bar in axes.patches]  # type: ignore[attr-defined]
+
+
 def test_a_distribution_has_no_steps_of_its_own() -> None:
     """Equally many calls at every ratio of durations make a flat picture, though buckets double in width."""
     bounds = [bucket_bounds(bucket) for bucket in range(8000, 8400)]
     buckets = [Bucket(low, high, round(1e6 * log2(high / low))) for low, high in bounds]
-    axes = draw_distribution("f", buckets, {"p50_time": 0.01}).axes[0]
+    axes = draw_distribution("f", buckets, {"p50_time": 0.01, "p95_time": 0.01}).axes[0]
     heights = [bar.get_height() for bar in axes.patches]  # type: ignore[attr-defined]
     assert all(pytest.approx(1e6, rel=1e-3) == height for height in heights)
     assert "log" == axes.get_xscale()
-    assert ["p50 10.0 ms"] == [text.get_text() for text in axes.texts]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert ["p50 10.0 ms", "p95 10.0 ms"] == [text.get_text() for text in legend.get_texts()]
 
 
 def test_a_distribution_of_zeros_can_be_drawn() -> None:
     """What took no time has no place on a logarithmic axis, and breaks nothing."""
-    assert not draw_distribution("f", [Bucket(0.0, 0.0, 7)], {"p50_time": 0.0}).axes[0].patches
+    axes = draw_distribution("f", [Bucket(0.0, 0.0, 7)], {"p50_time": 0.0}).axes[0]
+    assert not axes.patches
+    assert "f: 7 calls, 7 of no time, not drawn" == axes.get_title(loc="left")
+
+
+def test_durations_that_are_all_alike_do_not_fill_the_picture() -> None:
+    """A single bucket stands in two doublings of room."""
+    low, high = draw_distribution("f", [Bucket(0.1, 0.101, 1)], {}).axes[0].get_xlim()
+    assert low < 0.06
+    assert high > 0.19
+
+
+@given(st.dictionaries(st.integers(0, BUCKET_COUNT - 2), st.integers(1, 2**70), min_size=1, max_size=50))
+def test_wider_buckets_hold_the_same_calls(histogram: dict[int, int]) -> None:
+    """Few enough to look at, in order, each holds the calls of the buckets in its bounds; zeros stay by themselves."""
+    bars = coarsen(histogram)
+    assert len(bars) <= MAX_BARS + 2
+    assert sum(histogram.values()) == sum(calls for _, calls in bars)
+    assert all(one[1] <= other[0] for (one, _), (other, _) in pairwise(bars))
+    for bucket, count in histogram.items():
+        low, high = bucket_bounds(bucket)
+        assert any(bar[0] <= low and high <= bar[1] and calls >= count for bar, calls in bars)
+    if 0 in histogram:
+        assert histogram[0] == bars[0][1]
 
 
 def test_a_history_shows_gaps() -> None:
@@ -120,6 +154,64 @@ def test_a_file_can_be_drawn() -> None:
     assert drawn.getroot() is not None
     assert comments.index("<!-- b -->") < comments.index("<!-- c -->")
     assert "<!-- a -->" not in comments
+
+
+def test_a_file_is_filtered_like_a_sidecar() -> None:
+    """A glob chooses among the functions of a file, too."""
+    Path("results.json").write_bytes(report(**{"GET /a": 1.0, "POST /b": 2.0}))
+    assert main(["plot", "slowest", "--from", "results.json", "--match", "GET *", "-o", "a.svg"]) == 0
+    assert "<!-- POST /b -->" not in Path("a.svg").read_text()
+
+
+def test_a_distribution_is_asked_for(target: StandIn) -> None:
+    """The histogram of the one function is asked for, and drawn with its percentiles."""
+    row = {"p50_time": 0.25, "p95_time": None, "buckets": [0, bucket_of(0.25)], "counts": [1, 3]}
+    target.answer(DATA, json.dumps({"data": {"GET /a": row}}).encode())
+    assert main(["plot", "distribution", "GET /a", "-o", "a.svg"]) == 0
+    assert "function_name=GET+%2Fa&buckets=true" in target.received[0].target
+    drawn = Path("a.svg").read_text()
+    assert "<!-- GET /a: 4 calls, 1 of no time, not drawn -->" in drawn
+    assert "<!-- p50 250 ms -->" in drawn
+
+
+def test_the_histograms_of_a_save_are_merged() -> None:
+    """Rows of several services and versions are one function; large counts come as strings."""
+    saved = [
+        {"function_name": "a", "service": "x", "buckets": [8000, 8001], "counts": [1, 2]},
+        {"function_name": "a", "service": "y", "buckets": [7999, 8001], "counts": ["18446744073709551616", 4]},
+        {"function_name": "b", "service": "x", "buckets": [1], "counts": [9]},
+    ]
+    expected = {7999: 2**64, 8000: 1, 8001: 6}
+    assert expected == histogram_of({"data": {"a": {}, "b": {}}, "rows": saved}, "a")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({}, "no histogram of a: a save has them"),
+        ({"buckets": [1, 2], "counts": [1]}, "the histogram of a is none"),
+        ({"buckets": [1], "counts": ["x"]}, "the histogram of a is none"),
+        ({"buckets": ["1"], "counts": [1]}, "the histogram of a is none"),
+        ({"buckets": [99999], "counts": [1]}, "there is no bucket 99999"),
+        ({"buckets": [1]}, "the histogram of a is none"),
+        (None, "there are no calls of a"),
+    ],
+)
+def test_what_has_no_histogram_is_said(
+    target: StandIn, row: dict[str, Any] | None, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An older sidecar leaves the histogram out, others answer anything: one line says what is missing."""
+    target.answer(DATA, json.dumps({"data": {} if row is None else {"a": row}}).encode())
+    assert main(["plot", "distribution", "a"]) == 1
+    assert message in capsys.readouterr().err
+    assert not list(Path().glob("*.png"))
+
+
+@pytest.mark.parametrize("top", ["0", "101", "many"])
+def test_more_bars_than_a_picture_holds_are_refused(top: str) -> None:
+    """Wrong usage ends with 2."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["plot", "slowest", "--top", top])
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,15 @@ Owns the options and what each chart asks for. How charts look belongs to `figur
 """
 
 import argparse
-import json
-from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from chronoprof_sidecar.cli.command import Subparsers, ask
 from chronoprof_sidecar.cli.extras import needs_extra
+from chronoprof_sidecar.cli.plot.sources import coarsen, histogram_of, read_report, rows_of
 from chronoprof_sidecar.cli.target import add_target_options
 from chronoprof_sidecar.cli.text import is_number
-from chronoprof_sidecar.cli.transport import as_mapping
 from chronoprof_sidecar.errors import MalformedRequestError, NotFoundError
 from chronoprof_sidecar.protocol import DATA_PATH
 
@@ -21,7 +20,10 @@ COLUMNS: Final = (
     *("calls", "errors", "total_time", "min_time", "max_time", "avg_time"),
     *("p50_time", "p90_time", "p95_time", "p99_time"),
 )
+MARKED: Final = ("p50_time", "p95_time", "p99_time")
 ENDINGS: Final = (".png", ".svg", ".pdf")
+MAX_TOP: Final = 100
+"""Bars that a picture can hold and a person can look at."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -33,6 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     charts = parser.add_subparsers(title="charts", metavar="CHART", required=True)
     _add_slowest(charts)
+    _add_distribution(charts)
 
 
 def _add_slowest(charts: Subparsers) -> None:
@@ -40,11 +43,23 @@ def _add_slowest(charts: Subparsers) -> None:
         "slowest", help="the functions that come first by a column", description="Draw the functions that come first."
     )
     parser.add_argument("--by", choices=COLUMNS, default="avg_time", help="default: avg_time")
-    parser.add_argument("--top", type=int, default=10, metavar="N", help="so many functions (default: 10)")
+    parser.add_argument("--top", type=_top, default=10, metavar="N", help="so many functions (default: 10)")
     parser.add_argument("--match", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
     _add_files(parser, "slowest.png")
     add_target_options(parser)
     parser.set_defaults(run=run_slowest)
+
+
+def _add_distribution(charts: Subparsers) -> None:
+    parser = charts.add_parser(
+        "distribution",
+        help="how the durations of one function are distributed",
+        description="Draw how the durations of one function are distributed, on a logarithmic axis.",
+    )
+    parser.add_argument("name", metavar="NAME", help="the function, such as 'GET /api/v1/recall'")
+    _add_files(parser, "distribution.png")
+    add_target_options(parser)
+    parser.set_defaults(run=run_distribution)
 
 
 def _add_files(parser: argparse.ArgumentParser, default: str) -> None:
@@ -63,36 +78,39 @@ def run_slowest(args: argparse.Namespace) -> int:
         query = {"sort": args.by, "order": "desc", "limit": args.top, "match": args.match}
         report = ask(args).get(DATA_PATH, query).report()
     else:
-        report = _read_report(args.source)
-    bars = [figures.Bar(name, row[args.by]) for name, row in _rows(report).items() if is_number(row.get(args.by))]
-    bars = sorted(bars, key=lambda bar: bar.value, reverse=True)[: args.top]
+        report = read_report(args.source)
+    values = {name: row[args.by] for name, row in rows_of(report).items() if is_number(row.get(args.by))}
+    matching = [name for name in values if args.match is None or fnmatchcase(name, args.match)]
+    bars = [figures.Bar(name, values[name]) for name in sorted(matching, key=values.__getitem__, reverse=True)]
     if not bars:
         raise NotFoundError("there are no calls to draw")
-    figures.write(figures.draw_bars(bars, args.by), args.output)
+    figures.write(figures.draw_bars(bars[: args.top], args.by), args.output)
     print(f"Wrote {args.output}.")
     return 0
 
 
-def _rows(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {name: as_mapping(row) for name, row in as_mapping(report.get("data")).items()}
+def run_distribution(args: argparse.Namespace) -> int:
+    """Draw the histogram of one function."""
+    _check_output(args.output)
+    with needs_extra("plot", "plot"):
+        from chronoprof_sidecar.cli.plot import figures  # noqa: PLC0415 - an extra
+    if args.source is None:
+        report = ask(args).get(DATA_PATH, {"function_name": args.name, "buckets": "true"}).report()
+    else:
+        report = read_report(args.source)
+    histogram, row = histogram_of(report, args.name), rows_of(report)[args.name]
+    buckets = [figures.Bucket(*bounds, calls) for bounds, calls in coarsen(histogram)]
+    percentiles = {column: float(row[column]) for column in MARKED if is_number(row.get(column))}
+    figures.write(figures.draw_distribution(args.name, buckets, percentiles), args.output)
+    print(f"Wrote {args.output}.")
+    return 0
 
 
-def _read_report(path: Path) -> dict[str, Any]:
-    """Return what a file holds that reads like an answer of `GET data`.
-
-    Raises:
-        NotFoundError: the file cannot be read.
-        MalformedRequestError: it holds something else.
-    """
-    try:
-        report = json.loads(path.read_bytes())
-    except OSError as error:
-        raise NotFoundError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise MalformedRequestError(f"{path} is no save: {error}") from error
-    if not isinstance(report, dict) or not isinstance(report.get("data"), dict):
-        raise MalformedRequestError(f"{path} is no save: it has no `data`")
-    return report
+def _top(text: str) -> int:
+    count = int(text)
+    if not 1 <= count <= MAX_TOP:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {MAX_TOP}")
+    return count
 
 
 def _check_output(path: Path) -> None:

@@ -12,18 +12,24 @@ from typing import Final, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from chronoprof_sidecar.cli.text import format_duration, harmless, shorten
 
 DPI: Final = 150
 NAME_CELLS: Final = 44
+SIDE_CELLS: Final = 22
+"""Of the name of one side in a title that has two."""
+_LEAST_ROWS: Final = 3
+"""Fewer leave room below, instead of bars as thick as the picture."""
 _BLUE: Final = "#2f6fde"
 _PALE: Final = "#a9c3f2"
 _RED: Final = "#c8412f"
 _GREY: Final = "#7b8794"
-_LINES: Final = {"p50_time": _PALE, "p95_time": _BLUE, "p99_time": _RED}
-"""Of a history, from the middle to the tail."""
+_LINES: Final = {"p50_time": _GREY, "p95_time": _BLUE, "p99_time": _RED}
+"""The percentiles, from the middle to the tail."""
+_FEW_DECADES: Final = 10**4
+"""Durations that lie no further apart have room for 1, 2 and 5 of each decade on the axis."""
 
 
 class Bar(NamedTuple):
@@ -61,8 +67,8 @@ class Pair(NamedTuple):
 def draw_bars(bars: Sequence[Bar], column: str) -> Figure:
     """Return a chart of functions, the first one on top."""
     figure, axes = _new(max(2.5, 1.2 + 0.36 * len(bars)))
-    axes.barh([_label(bar.name) for bar in bars], [bar.value for bar in bars], color=_BLUE, height=0.62)
-    axes.invert_yaxis()
+    axes.barh(range(len(bars)), [bar.value for bar in bars], color=_BLUE, height=0.62)
+    _name_rows(axes, [bar.name for bar in bars])
     axes.set_title(f"Functions by {column}", loc="left")
     if column.endswith("_time"):
         axes.xaxis.set_major_formatter(_DURATIONS)
@@ -84,19 +90,41 @@ def draw_distribution(name: str, buckets: Sequence[Bucket], percentiles: dict[st
         [bucket.calls / log2(bucket.high / bucket.low) for bucket in drawable],
         width=[bucket.high - bucket.low for bucket in drawable],
         align="edge",
-        color=_BLUE,
+        color=_PALE,
     )
-    if drawable:
-        axes.set_xscale("log")
-    for label, seconds in percentiles.items():
+    for column, seconds in percentiles.items():
         if seconds > 0:
-            axes.axvline(seconds, color=_LINES.get(label, _GREY), linewidth=1, linestyle="--")
-            text = f"{label.removesuffix('_time')} {format_duration(seconds)}"
-            axes.text(seconds, 1.01, text, rotation=30, transform=axes.get_xaxis_transform())
-    axes.xaxis.set_major_formatter(_DURATIONS)
+            label = f"{column.removesuffix('_time')} {format_duration(seconds)}"
+            axes.axvline(seconds, color=_LINES.get(column, _GREY), linewidth=1.2, linestyle="--", label=label)
+    if drawable:
+        _scale_durations(axes, drawable[0].low, drawable[-1].high)
+    else:
+        axes.set_axis_off()
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper right", edgecolor="none")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel("calls per doubling")
-    axes.set_title(_label(name), loc="left")
+    axes.set_title(f"{_label(name)}: {_describe(buckets)}", loc="left")
     return figure
+
+
+def _scale_durations(axes: Axes, low: float, high: float) -> None:
+    """Give a logarithmic axis of durations at least two doublings, however alike they are, and few figures."""
+    margin = max(1.05, 2 / (high / low) ** 0.5)
+    axes.set_xscale("log")
+    axes.set_xlim(low / margin, high * margin)
+    few_decades = high / low < _FEW_DECADES
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few_decades else (1,), numticks=12))
+    axes.xaxis.set_major_formatter(_DURATIONS)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _describe(buckets: Sequence[Bucket]) -> str:
+    """Return how many calls there are, and how many of them a logarithmic axis has no place for."""
+    calls = sum(bucket.calls for bucket in buckets)
+    zeros = sum(bucket.calls for bucket in buckets if not bucket.low)
+    text = f"{calls:,} call{'' if calls == 1 else 's'}"
+    return f"{text}, {zeros:,} of no time, not drawn" if zeros else text
 
 
 def draw_history(name: str, moments: Sequence[Moment]) -> Figure:
@@ -130,11 +158,10 @@ def draw_comparison(pairs: Sequence[Pair], column: str, base: str, head: str) ->
     colours = [_PALE if pair.is_noise else _RED if pair.head > pair.base else _BLUE for pair in pairs]
     bars = axes.barh([place + 0.19 for place in places], [pair.head for pair in pairs], height=0.36, color=colours)
     axes.bar_label(bars, [_change(pair) for pair in pairs], padding=4)
-    axes.set_yticks(list(places), [_label(pair.name) for pair in pairs])
-    axes.invert_yaxis()
+    _name_rows(axes, [pair.name for pair in pairs])
     axes.xaxis.set_major_formatter(_DURATIONS)
     axes.margins(x=0.16)
-    axes.set_title(f"{column}: {_label(base)} (grey) and {_label(head)}", loc="left")
+    axes.set_title(f"{column}: {_label(base, SIDE_CELLS)} (grey) and {_label(head, SIDE_CELLS)}", loc="left")
     return figure
 
 
@@ -155,9 +182,15 @@ def _tidy(axes: Axes) -> None:
     axes.tick_params(length=3, colors="#394651")
 
 
-def _label(name: str) -> str:
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows from the top down: by place, since long names may look alike once they are short."""
+    axes.set_yticks(range(len(names)), [_label(name) for name in names])
+    axes.set_ylim(max(len(names), _LEAST_ROWS) - 0.5, -0.5)
+
+
+def _label(name: str, cells: int = NAME_CELLS) -> str:
     """Return a name as text: matplotlib would set what stands between dollar signs as mathematics."""
-    return shorten(harmless(name), NAME_CELLS).replace("$", r"\$")
+    return shorten(harmless(name), cells).replace("$", r"\$")
 
 
 def _change(pair: Pair) -> str:
