@@ -71,6 +71,17 @@ def format_duration(seconds: object) -> str:
     return f"{_three_figures(seconds)} s"
 
 
+def format_size(size_bytes: object) -> str:
+    """Return a size with three figures in B, kB, MB or GB of 1000 each: `812 B`, `2.35 MB`."""
+    if not is_number(size_bytes):
+        return NOTHING
+    for factor, unit in ((1, "B"), (1e3, "kB"), (1e6, "MB")):
+        figures = _three_figures(size_bytes / factor) if factor > 1 else str(size_bytes)
+        if float(figures) < 1000:
+            return f"{figures} {unit}"
+    return f"{_three_figures(size_bytes / 1e9)} GB"
+
+
 def format_age(seconds: object) -> str:
     """Return how long ago something was, in the largest unit that fits: `12 s`, `5 min`, `3 h`, `2 d`."""
     if not is_number(seconds):

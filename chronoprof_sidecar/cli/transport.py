@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import SplitResult, urlencode, urlsplit
 
+from chronoprof_sidecar.cli.progress import Progress
 from chronoprof_sidecar.cli.target import KEY_NAME, URL_NAME, Target
 from chronoprof_sidecar.cli.text import harmless_json
 from chronoprof_sidecar.errors import ChronoprofError, SettingsError
@@ -21,6 +22,8 @@ from chronoprof_sidecar.protocol import KEY_HEADER
 
 TIMEOUT_SECONDS: Final = 30.0
 """For connecting and for each read: a save of a large window is written and synced before its answer begins."""
+
+_CHUNK_BYTES: Final = 1 << 16
 
 Query = Mapping[str, str | int | None]
 
@@ -105,13 +108,17 @@ class Sidecar:
 
     def get(self, path: str, query: Query | None = None, *, with_key: bool = True) -> Answer:
         """Ask for `path`; parameters that are None are left out."""
-        return self._request("GET", path, query, None, with_key=with_key)
+        return self._request("GET", self._locate(path, query), with_key=with_key)
+
+    def download(self, path: str, what: str) -> Answer:
+        """Ask for a file, which may be large; `what` is its name for the person who waits."""
+        return self._request("GET", self._locate(path), what=what)
 
     def post(self, path: str, query: Query | None = None, body: object = None) -> Answer:
         """Change something; `body` is sent as JSON unless it is None."""
-        return self._request("POST", path, query, body, with_key=True)
+        return self._request("POST", self._locate(path, query), body)
 
-    def _request(self, method: str, path: str, query: Query | None, body: object, *, with_key: bool) -> Answer:
+    def _request(self, method: str, url: str, body: object = None, *, with_key: bool = True, what: str = "") -> Answer:
         content = b"" if body is None else json.dumps(body).encode()
         headers: dict[str, str | bytes] = {"Accept": "application/json"}
         if method == "POST":
@@ -120,13 +127,11 @@ class Sidecar:
             headers["Content-Type"] = "application/json"
         if with_key:
             headers[KEY_HEADER] = self._key()
-        parameters = urlencode({name: value for name, value in (query or {}).items() if value is not None})
-        url = f"{self._prefix()}{path}" + (f"?{parameters}" if parameters else "")
         connection = _connect(self._url)
         try:
             connection.request(method, url, body=content or None, headers=headers)
             response = connection.getresponse()
-            answered = response.read()
+            answered = _read_watched(response, what) if what else response.read()
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise UnreachableError(self._describe(error)) from error
         finally:
@@ -135,8 +140,10 @@ class Sidecar:
             raise RefusedError(self._explain(response.status, response.reason, answered), response.status)
         return Answer(response.headers, answered)
 
-    def _prefix(self) -> str:
-        return "" if self._url.scheme == "unix" else self._url.path.rstrip("/")
+    def _locate(self, path: str, query: Query | None = None) -> str:
+        prefix = "" if self._url.scheme == "unix" else self._url.path.rstrip("/")
+        parameters = urlencode({name: value for name, value in (query or {}).items() if value is not None})
+        return f"{prefix}{path}" + (f"?{parameters}" if parameters else "")
 
     def _key(self) -> bytes:
         if self._target.key is None:
@@ -159,6 +166,17 @@ class Sidecar:
             what = f"{status} {reason}"
         hint = f" (the key came from {self._target.key_source})" if status in {401, 403} else ""
         return f"{what}{hint}"
+
+
+def _read_watched(response: http.client.HTTPResponse, what: str) -> bytes:
+    content = bytearray()
+    with Progress(f"Downloading {what}", response.length or 0) as progress:
+        while chunk := response.read1(_CHUNK_BYTES):
+            content += chunk
+            progress.advance(len(chunk))
+    if response.length:
+        raise http.client.IncompleteRead(bytes(content), response.length)
+    return bytes(content)
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -10,6 +10,7 @@ from chronoprof_sidecar.cli.text import (
     format_age,
     format_count,
     format_duration,
+    format_size,
     format_text,
     harmless,
     harmless_json,
@@ -121,3 +122,20 @@ def test_what_is_missing_is_a_dash() -> None:
     """A figure or label that an answer lacks is shown as missing, not as zero."""
     assert [format_count(None), format_count("7"), format_count(7)] == ["-", "-", "7"]
     assert [format_text(None), format_text(""), format_text(7), format_text("a\n")] == ["-", "-", "-", "a\\n"]
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "expected"),
+    [
+        (0, "0 B"),
+        (812, "812 B"),
+        (1000, "1.00 kB"),
+        (2_345_678, "2.35 MB"),
+        (999_999, "1.00 MB"),
+        (3e12, "3000 GB"),
+        (None, "-"),
+    ],
+)
+def test_sizes_have_three_figures_of_the_unit_that_fits(size_bytes: object, expected: str) -> None:
+    """Units are of 1000 each, judged after rounding; what is no number is a dash."""
+    assert expected == format_size(size_bytes)
