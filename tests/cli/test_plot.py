@@ -109,12 +109,22 @@ def test_a_history_shows_gaps() -> None:
     """A step without calls is a gap in the percentiles and 0 below."""
     start = datetime(2026, 11, 23, tzinfo=UTC)
     durations: list[dict[str, float]] = [{"p50_time": 0.1, "p95_time": 0.2, "p99_time": 0.3}, {}, {"p50_time": 0.2}]
-    moments = [Moment(start + timedelta(minutes=i), i, each) for i, each in enumerate(durations)]
-    upper = draw_history("f", moments).axes[0]
+    minutes = [start + timedelta(minutes=i) for i in range(4)]
+    moments = [Moment(minutes[i], minutes[i + 1], i, each) for i, each in enumerate(durations)]
+    upper, lower = draw_history("f", moments).axes
     drawn: Any = upper.lines[0].get_ydata()
     median = [float(value) for value in drawn]
     assert (0.1, True, 0.2) == (median[0], isnan(median[1]), median[2])
     assert ["p50", "p95", "p99"] == [line.get_label() for line in upper.lines]
+    assert [0, 1, 2] == [bar.get_height() for bar in lower.patches]  # type: ignore[attr-defined]
+
+
+def test_a_history_of_one_step_is_as_long_as_the_step() -> None:
+    """A single minute does not stand in years of nothing."""
+    start = datetime(2026, 11, 23, tzinfo=UTC)
+    lower = draw_history("f", [Moment(start, start + timedelta(minutes=1), 5, {"p50_time": 0.1})]).axes[1]
+    first, last = lower.get_xlim()
+    assert pytest.approx(1 / 1440, rel=1e-3) == last - first  # matplotlib counts days
 
 
 def test_a_comparison_marks_noise() -> None:

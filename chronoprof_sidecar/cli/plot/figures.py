@@ -51,6 +51,7 @@ class Moment(NamedTuple):
     """One step of a history; durations in seconds by column, empty where nothing was called."""
 
     start: datetime
+    end: datetime
     calls: int
     durations: dict[str, float]
 
@@ -131,16 +132,20 @@ def draw_history(name: str, moments: Sequence[Moment]) -> Figure:
     """Return percentiles over time above calls over time; a step without calls is a gap."""
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
-    starts = [moment.start for moment in moments]
+    middles = [moment.start + (moment.end - moment.start) / 2 for moment in moments]
     for column, colour in _LINES.items():
         values = [moment.durations.get(column, float("nan")) for moment in moments]
-        upper.plot(starts, values, color=colour, label=column.removesuffix("_time"), marker=".", markersize=3)
+        upper.plot(middles, values, color=colour, label=column.removesuffix("_time"), marker=".", markersize=3)
     upper.set_ylim(bottom=0)
     upper.yaxis.set_major_formatter(_DURATIONS)
     upper.legend(loc="upper left", ncols=3, frameon=False)
     upper.set_title(_label(name), loc="left")
-    lower.fill_between(starts, [moment.calls for moment in moments], step="post", color=_PALE)
+    starts, ends = [moment.start for moment in moments], [moment.end for moment in moments]
+    widths = [end - start for start, end in zip(starts, ends, strict=True)]
+    lower.bar(starts, [moment.calls for moment in moments], width=widths, align="edge", color=_PALE)
+    lower.set_xlim(min(starts), max(ends))
     lower.set_ylim(bottom=0)
+    lower.yaxis.set_major_formatter("{x:,.0f}")
     lower.set_ylabel("calls")
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     lower.xaxis.set_major_locator(locator)
