@@ -24,8 +24,10 @@ from chronoprof_sidecar.cli.plot.figures import (
     draw_history,
 )
 from chronoprof_sidecar.cli.plot.sources import MAX_BARS, coarsen, histogram_of
+from chronoprof_sidecar.domain.compare import Verdict
 from chronoprof_sidecar.protocol import BUCKET_COUNT, bucket_bounds, bucket_of
 from tests.cli.conftest import KEY, StandIn
+from tests.wire.windows import save_of
 
 DATA = "GET /api/v1/profiling/data"
 SIGNATURES = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
@@ -127,15 +129,27 @@ def test_a_history_of_one_step_is_as_long_as_the_step() -> None:
     assert pytest.approx(1 / 1440, rel=1e-3) == last - first  # matplotlib counts days
 
 
-def test_a_comparison_marks_noise() -> None:
-    """Each function has both bars; a change that chance explains says so."""
-    pairs = [Pair("slower", 0.1, 0.13, is_noise=False), Pair("same", 0.1, 0.101, is_noise=True)]
-    pairs.append(Pair("from nothing", 0.0, 0.1, is_noise=False))
+def test_a_comparison_marks_what_chance_explains() -> None:
+    """Each function has both bars; only what is more than chance has a colour, and one side alone says so."""
+    pairs = [
+        Pair("slower", 0.1, 0.13, Verdict.SLOWER),
+        Pair("faster", 0.1, 0.08, Verdict.FASTER),
+        Pair("same", 0.1, 0.101, Verdict.NOISE),
+        Pair("rare", 0.1, 0.5, Verdict.NOT_ENOUGH),
+        Pair("from nothing", 0.0, 0.1, Verdict.SLOWER),
+        Pair("new", None, 0.1, None),
+        Pair("gone", 0.1, None, None),
+    ]
     axes = draw_comparison(pairs, "p95_time", "1.4", "live").axes[0]
-    assert [0.1, 0.1, 0.0, 0.13, 0.101, 0.1] == [bar.get_width() for bar in axes.patches]  # type: ignore[attr-defined]
-    assert ["1.30x", "1.01x noise", "100 ms"] == [text.get_text() for text in axes.texts]
-    colours = [bar.get_facecolor() for bar in axes.patches[3:]]
-    assert all(one != other for one, other in pairwise(colours))
+    widths = [bar.get_width() for bar in axes.patches]  # type: ignore[attr-defined]
+    assert [0.1, 0.1, 0.1, 0.1, 0.0, 0.0, 0.1] == widths[:7]
+    assert [0.13, 0.08, 0.101, 0.5, 0.1, 0.1, 0.0] == widths[7:]
+    expected = ["1.30x", "0.80x", "1.01x, noise", "5.00x, not enough", "100 ms", "100 ms, new", "not called any more"]
+    assert expected == [text.get_text() for text in axes.texts]
+    slower, faster, *unsure = [bar.get_facecolor() for bar in axes.patches[7:]]
+    assert 3 == len({slower, faster, unsure[0]})
+    assert {slower} == {unsure.pop(2)}
+    assert 1 == len(set(unsure))
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -215,6 +229,20 @@ def test_what_has_no_histogram_is_said(
     assert main(["plot", "distribution", "a"]) == 1
     assert message in capsys.readouterr().err
     assert not list(Path().glob("*.png"))
+
+
+def test_two_windows_are_drawn(target: StandIn) -> None:
+    """A file here and a window of the sidecar, the largest change on top, as many as are wanted."""
+    fast, slow = [10_000_000] * 999, [20_000_000] * 999
+    Path("base.json").write_bytes(save_of({"GET /a": fast, "GET /b": fast, "job": fast}))
+    target.answer("GET /api/v1/profiling/saves/live", save_of({"GET /a": fast, "GET /b": slow, "job": slow * 9}))
+    assert main(["plot", "compare", "base.json", "live", "--only", "GET *", "--top", "1", "-o", "a.svg"]) == 0
+    drawn = Path("a.svg").read_text()
+    assert "<!-- p95_time: base.json (grey) and live -->" in drawn
+    assert "<!-- GET /b -->" in drawn
+    assert not any(f"<!-- {name} -->" in drawn for name in ("GET /a", "job"))
+    assert "<!-- 2.00x -->" in drawn
+    assert main(["plot", "compare", "base.json", "base.json", "--only", "x"]) == 1
 
 
 @pytest.mark.parametrize("top", ["0", "101", "many"])

@@ -13,6 +13,8 @@ from chronoprof_sidecar.cli.extras import needs_extra
 from chronoprof_sidecar.cli.plot.sources import coarsen, histogram_of, read_report, rows_of
 from chronoprof_sidecar.cli.target import add_target_options
 from chronoprof_sidecar.cli.text import is_number
+from chronoprof_sidecar.cli.windows import WINDOW_HELP, find_window
+from chronoprof_sidecar.domain.compare import DURATIONS, compare, largest_first, side_of
 from chronoprof_sidecar.errors import MalformedRequestError, NotFoundError
 from chronoprof_sidecar.protocol import DATA_PATH
 
@@ -36,6 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
     charts = parser.add_subparsers(title="charts", metavar="CHART", required=True)
     _add_slowest(charts)
     _add_distribution(charts)
+    _add_compare(charts)
 
 
 def _add_slowest(charts: Subparsers) -> None:
@@ -62,11 +65,31 @@ def _add_distribution(charts: Subparsers) -> None:
     parser.set_defaults(run=run_distribution)
 
 
+def _add_compare(charts: Subparsers) -> None:
+    parser = charts.add_parser(
+        "compare",
+        help="two windows side by side",
+        description=f"Draw what changed from BASE to HEAD, largest change first. Each of the two is {WINDOW_HELP}.",
+    )
+    parser.add_argument("base", metavar="BASE", help="what to compare with")
+    parser.add_argument("head", metavar="HEAD", help="what to compare")
+    parser.add_argument("--by", choices=DURATIONS, default="p95_time", help="default: p95_time")
+    parser.add_argument("--top", type=_top, default=10, metavar="N", help="so many functions (default: 10)")
+    parser.add_argument("--only", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
+    _add_output(parser, "compare.png")
+    add_target_options(parser)
+    parser.set_defaults(run=run_compare)
+
+
 def _add_files(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument("-o", "--output", type=Path, default=Path(default), metavar="FILE", help=f"default: {default}")
+    _add_output(parser, default)
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="FILE", help="a save, or a stored answer of the data route"
     )
+
+
+def _add_output(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("-o", "--output", type=Path, default=Path(default), metavar="FILE", help=f"default: {default}")
 
 
 def run_slowest(args: argparse.Namespace) -> int:
@@ -102,6 +125,29 @@ def run_distribution(args: argparse.Namespace) -> int:
     buckets = [figures.Bucket(*bounds, calls) for bounds, calls in coarsen(histogram)]
     percentiles = {column: float(row[column]) for column in MARKED if is_number(row.get(column))}
     figures.write(figures.draw_distribution(args.name, buckets, percentiles), args.output)
+    print(f"Wrote {args.output}.")
+    return 0
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Draw two windows side by side, the largest change first."""
+    _check_output(args.output)
+    with needs_extra("plot", "plot"):
+        from chronoprof_sidecar.cli.plot import figures  # noqa: PLC0415 - an extra
+    base, head = (side_of(find_window(args, name)) for name in (args.base, args.head))
+    names = largest_first(base, head, only=args.only)[: args.top]
+    if not names:
+        raise NotFoundError("there are no calls to draw")
+    pairs = [
+        figures.Pair(
+            change.function_name,
+            change.base.durations[args.by] if change.base else None,
+            change.head.durations[args.by] if change.head else None,
+            change.verdicts.get(args.by),
+        )
+        for change in compare(base, head, names)
+    ]
+    figures.write(figures.draw_comparison(pairs, args.by, args.base, args.head), args.output)
     print(f"Wrote {args.output}.")
     return 0
 

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from chronoprof_sidecar.cli.text import format_duration, harmless, shorten
+from chronoprof_sidecar.domain.compare import Verdict
 
 DPI: Final = 150
 NAME_CELLS: Final = 44
@@ -26,6 +27,8 @@ _BLUE: Final = "#2f6fde"
 _PALE: Final = "#a9c3f2"
 _RED: Final = "#c8412f"
 _GREY: Final = "#7b8794"
+_VERDICTS: Final[dict[Verdict | None, str]] = {Verdict.SLOWER: _RED, Verdict.FASTER: _BLUE}
+"""What is more than chance."""
 _LINES: Final = {"p50_time": _GREY, "p95_time": _BLUE, "p99_time": _RED}
 """The percentiles, from the middle to the tail."""
 _FEW_DECADES: Final = 10**4
@@ -57,12 +60,13 @@ class Moment(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """One function on both sides of a comparison, in seconds, and whether chance alone would explain the change."""
+    """One function on both sides of a comparison, in seconds; None on the side where it was not called."""
 
     name: str
-    base: float
-    head: float
-    is_noise: bool
+    base: float | None
+    head: float | None
+    verdict: Verdict | None
+    """None where there are not both sides."""
 
 
 def draw_bars(bars: Sequence[Bar], column: str) -> Figure:
@@ -156,12 +160,12 @@ def draw_history(name: str, moments: Sequence[Moment]) -> Figure:
 
 
 def draw_comparison(pairs: Sequence[Pair], column: str, base: str, head: str) -> Figure:
-    """Return both sides of each function as a pair of bars, the first one on top; noise is drawn pale."""
+    """Return both sides of each function as a pair of bars, the first one on top; what chance may explain is pale."""
     figure, axes = _new(max(2.5, 1.4 + 0.5 * len(pairs)))
     places = range(len(pairs))
-    axes.barh([place - 0.19 for place in places], [pair.base for pair in pairs], height=0.36, color=_GREY, label=base)
-    colours = [_PALE if pair.is_noise else _RED if pair.head > pair.base else _BLUE for pair in pairs]
-    bars = axes.barh([place + 0.19 for place in places], [pair.head for pair in pairs], height=0.36, color=colours)
+    axes.barh([place - 0.19 for place in places], [pair.base or 0.0 for pair in pairs], height=0.36, color=_GREY)
+    colours = [_VERDICTS.get(pair.verdict, _PALE) for pair in pairs]
+    bars = axes.barh([p + 0.19 for p in places], [pair.head or 0.0 for pair in pairs], height=0.36, color=colours)
     axes.bar_label(bars, [_change(pair) for pair in pairs], padding=4)
     _name_rows(axes, [pair.name for pair in pairs])
     axes.xaxis.set_major_formatter(_DURATIONS)
@@ -199,8 +203,12 @@ def _label(name: str, cells: int = NAME_CELLS) -> str:
 
 
 def _change(pair: Pair) -> str:
+    if pair.head is None:
+        return "not called any more"
     text = f"{pair.head / pair.base:.2f}x" if pair.base else format_duration(pair.head)
-    return f"{text} noise" if pair.is_noise else text
+    if pair.base is None:
+        return f"{text}, new"
+    return text if pair.verdict in _VERDICTS else f"{text}, {pair.verdict}"
 
 
 _DURATIONS: Final = FuncFormatter(lambda seconds, _=None: format_duration(seconds))
