@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from chronoprof_sidecar.cli.command import Subparsers
+from chronoprof_sidecar.cli.progress import Progress
 from chronoprof_sidecar.cli.text import harmless
 from chronoprof_sidecar.cli.windows import parse_save, read_file, write_file
 from chronoprof_sidecar.domain.snapshot import Snapshot
@@ -37,11 +38,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(paths: Sequence[Path]) -> Iterator[Snapshot]:
     """Yield the windows in save files, none of them twice: what a glob matches too often must not count twice."""
-    seen = set()
-    for path in paths:
-        content = read_file(path)
-        digest = sha256(content).digest()
-        if digest in seen:
-            raise MalformedRequestError(f"{path} is a save that was given already")
-        seen.add(digest)
-        yield parse_save(str(path), content)
+    seen: set[bytes] = set()
+    with Progress("Reading saves", len(paths)) as progress:
+        for path in paths:
+            content = read_file(path)
+            digest = sha256(content).digest()
+            if digest in seen:
+                raise MalformedRequestError(f"{path} is a save that was given already")
+            seen.add(digest)
+            yield parse_save(str(path), content)
+            progress.advance()

@@ -10,7 +10,8 @@ from chronoprof_sidecar.cli.command import Subparsers, add_asking_command, ask
 from chronoprof_sidecar.cli.table import Column, render_table, terminal_width
 from chronoprof_sidecar.cli.text import format_size, format_text
 from chronoprof_sidecar.cli.transport import as_list, as_mapping
-from chronoprof_sidecar.errors import FileExistsConflictError, NotFoundError
+from chronoprof_sidecar.cli.windows import write_file
+from chronoprof_sidecar.errors import FileExistsConflictError
 from chronoprof_sidecar.protocol import SAVES_PATH
 
 COLUMNS: Final = (Column("FILE", numeric=False), Column("SIZE"), Column("WRITTEN"))
@@ -44,11 +45,7 @@ def _download(args: argparse.Namespace) -> int:
     if path.exists():
         raise FileExistsConflictError(f"{path} exists and is not overwritten")
     content = ask(args).download(f"{SAVES_PATH}/{quote(args.name, safe='')}", args.name).body
-    try:
-        with path.open("xb") as file:
-            file.write(content)
-    except OSError as error:
-        raise NotFoundError(f"cannot write {path}: {error.strerror}") from error
+    write_file(path, [content], overwrite=False)
     print(f"Wrote {format_text(str(path))}.")
     return 0
 

@@ -110,9 +110,9 @@ class Sidecar:
         """Ask for `path`; parameters that are None are left out."""
         return self._request("GET", self._locate(path, query), with_key=with_key)
 
-    def download(self, path: str, what: str) -> Answer:
+    def download(self, path: str, what: str, query: Query | None = None) -> Answer:
         """Ask for a file, which may be large; `what` is its name for the person who waits."""
-        return self._request("GET", self._locate(path), what=what)
+        return self._request("GET", self._locate(path, query), what=what)
 
     def post(self, path: str, query: Query | None = None, body: object = None) -> Answer:
         """Change something; `body` is sent as JSON unless it is None."""

@@ -24,8 +24,10 @@ WINDOW_HELP: Final = (
 )
 
 
-def find_window(args: argparse.Namespace, name: str) -> Snapshot:
+def find_window(args: argparse.Namespace, name: str, service: str | None = None) -> Snapshot:
     """Return the window in the file `name`; if there is none, the one that the sidecar calls so.
+
+    A span is asked for by `service`, since its rows are merged over the labels; other windows come whole.
 
     Raises:
         NotFoundError: neither is there, or the sidecar could not be asked.
@@ -36,9 +38,9 @@ def find_window(args: argparse.Namespace, name: str) -> Snapshot:
         return parse_save(name, read_file(path))
     if path.suffix == SAVE_ENDING and path.name != name:
         raise NotFoundError(f"there is no file {name}")
-    query = None if path.suffix == SAVE_ENDING else {"service": args.service}
+    query = None if path.suffix == SAVE_ENDING else {"service": service}
     try:
-        content = ask(args).get(f"{SAVES_PATH}/{quote(name, safe='')}", query).body
+        content = ask(args).download(f"{SAVES_PATH}/{quote(name, safe='')}", name, query).body
     except ChronoprofError as error:
         raise NotFoundError(f"{name} is no file here, and the sidecar has none: {error}") from error
     return parse_save(name, content)

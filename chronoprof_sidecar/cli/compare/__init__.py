@@ -67,7 +67,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what changed, and what the gate says of it."""
     base, head = (
-        NamedWindow(name, narrow(find_window(args, name), Selection(service=args.service)))
+        NamedWindow(name, narrow(find_window(args, name, args.service), Selection(service=args.service)))
         for name in (args.base, args.head)
     )
     sides = side_of(base.window), side_of(head.window)
