@@ -100,6 +100,15 @@ def test_a_function_that_comes_back_has_no_rate_of_the_time_between() -> None:
     assert [["f", "-"], ["g", "1.0"]] == [row[:2] for row in board.rows(trend_cells=8)]
 
 
+def test_the_newest_figure_of_a_trend_stands_last() -> None:
+    """From the first look on, so that the trends of all rows are read from the same edge."""
+    board = Board()
+    for now, calls in ((0.0, 0), (1.0, 10), (2.0, 50)):
+        board.update(report({"f": calls}), now)
+        assert 8 == len(board.rows(trend_cells=8)[0][2])
+    assert "      ▃█" == board.rows(trend_cells=8)[0][2]
+
+
 def test_sparklines() -> None:
     """Bars grow with the values, from 0 on; what is not known is a gap."""
     assert "▁▃▅▇ █" == sparkline([0, 1, 2, 3, None, 3.5])
