@@ -30,6 +30,7 @@ from tests.cli.conftest import KEY, StandIn
 from tests.wire.windows import save_of
 
 DATA = "GET /api/v1/profiling/data"
+HISTORY = "GET /api/v1/profiling/history"
 SIGNATURES = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
 
@@ -243,6 +244,40 @@ def test_two_windows_are_drawn(target: StandIn) -> None:
     assert not any(f"<!-- {name} -->" in drawn for name in ("GET /a", "job"))
     assert "<!-- 2.00x -->" in drawn
     assert main(["plot", "compare", "base.json", "base.json", "--only", "x"]) == 1
+
+
+def test_a_history_is_asked_for(target: StandIn) -> None:
+    """The span and the step go along with the question; steps without calls are gaps."""
+    times = [f"2026-11-26T09:0{minute}:00.000000Z" for minute in range(4)]
+    figures: list[dict[str, Any]] = [{"calls": 3, "p50_time": 0.1, "p95_time": 0.2, "p99_time": 0.3}, {"calls": 0}]
+    figures.append({"calls": 1, "p50_time": 0.1, "p95_time": None, "p99_time": 0.3})
+    steps = [{"start": start, "end": end, **each} for (start, end), each in zip(pairwise(times), figures, strict=True)]
+    target.answer(HISTORY, json.dumps({"steps": steps, "meta": {}}).encode())
+    assert main(["plot", "history", "GET /a", "--since", "15m", "--step", "60s", "-o", "a.svg"]) == 0
+    assert "history?function_name=GET+%2Fa&since=15m&step=60s" in target.received[0].target
+    assert "<!-- GET /a -->" in Path("a.svg").read_text()
+    assert main(["plot", "history", "-o", "a.svg"]) == 0
+    assert "<!-- all functions -->" in Path("a.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"steps": []}, "no calls to draw"),
+        ({"steps": [{"start": "2026-11-26T09:00:00Z", "end": "2026-11-26T09:01:00Z", "calls": 0}]}, "no calls to draw"),
+        ({"steps": [{"start": "yesterday", "end": "now", "calls": 1}]}, "no history"),
+        ({"steps": [{"calls": 1}]}, "no history"),
+        ({}, "not that of a sidecar"),
+    ],
+)
+def test_what_is_no_history_is_said(
+    target: StandIn, answer: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line says what is wrong, and no file is left."""
+    target.answer(HISTORY, json.dumps(answer).encode())
+    assert main(["plot", "history"]) == 1
+    assert message in capsys.readouterr().err
+    assert not list(Path().glob("*.png"))
 
 
 @pytest.mark.parametrize("top", ["0", "101", "many"])

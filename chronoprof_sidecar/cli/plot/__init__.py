@@ -10,13 +10,13 @@ from typing import Final
 
 from chronoprof_sidecar.cli.command import Subparsers, ask
 from chronoprof_sidecar.cli.extras import needs_extra
-from chronoprof_sidecar.cli.plot.sources import coarsen, histogram_of, read_report, rows_of
+from chronoprof_sidecar.cli.plot.sources import coarsen, histogram_of, read_report, rows_of, steps_of
 from chronoprof_sidecar.cli.target import add_target_options
 from chronoprof_sidecar.cli.text import is_number
 from chronoprof_sidecar.cli.windows import WINDOW_HELP, find_window
 from chronoprof_sidecar.domain.compare import DURATIONS, compare, largest_first, side_of
 from chronoprof_sidecar.errors import MalformedRequestError, NotFoundError
-from chronoprof_sidecar.protocol import DATA_PATH
+from chronoprof_sidecar.protocol import DATA_PATH, HISTORY_PATH
 
 COLUMNS: Final = (
     *("calls", "errors", "total_time", "min_time", "max_time", "avg_time"),
@@ -39,6 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
     _add_slowest(charts)
     _add_distribution(charts)
     _add_compare(charts)
+    _add_history(charts)
 
 
 def _add_slowest(charts: Subparsers) -> None:
@@ -79,6 +80,22 @@ def _add_compare(charts: Subparsers) -> None:
     _add_output(parser, "compare.png")
     add_target_options(parser)
     parser.set_defaults(run=run_compare)
+
+
+def _add_history(charts: Subparsers) -> None:
+    parser = charts.add_parser(
+        "history",
+        help="percentiles and calls over time",
+        description="Draw p50, p95 and p99 over time above the calls, of one function or of all together.",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="this function alone")
+    parser.add_argument("--match", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
+    parser.add_argument("--since", metavar="TIME", help="such as 15m, 30d or 2026-11-26T09:00:00Z (default: 24h)")
+    parser.add_argument("--until", metavar="TIME", help="default: now")
+    parser.add_argument("--step", metavar="TIME", help="such as 5m (default: some 60 to 120 steps)")
+    _add_output(parser, "history.png")
+    add_target_options(parser)
+    parser.set_defaults(run=run_history)
 
 
 def _add_files(parser: argparse.ArgumentParser, default: str) -> None:
@@ -148,6 +165,21 @@ def run_compare(args: argparse.Namespace) -> int:
         for change in compare(base, head, names)
     ]
     figures.write(figures.draw_comparison(pairs, args.by, args.base, args.head), args.output)
+    print(f"Wrote {args.output}.")
+    return 0
+
+
+def run_history(args: argparse.Namespace) -> int:
+    """Draw percentiles and calls over time."""
+    _check_output(args.output)
+    with needs_extra("plot", "plot"):
+        from chronoprof_sidecar.cli.plot import figures  # noqa: PLC0415 - an extra
+    query = {"function_name": args.name, **{name: getattr(args, name) for name in ("match", "since", "until", "step")}}
+    steps = steps_of(ask(args).get(HISTORY_PATH, query).report())
+    if not any(step.calls for step in steps):
+        raise NotFoundError("there are no calls to draw")
+    moments = [figures.Moment(step.start, step.end, step.calls, step.durations(MARKED)) for step in steps]
+    figures.write(figures.draw_history(args.name or args.match or "all functions", moments), args.output)
     print(f"Wrote {args.output}.")
     return 0
 

@@ -151,6 +151,7 @@ def draw_history(name: str, moments: Sequence[Moment]) -> Figure:
     lower.set_ylim(bottom=0)
     lower.yaxis.set_major_formatter("{x:,.0f}")
     lower.set_ylabel("calls")
+    lower.set_xlabel("UTC", loc="left")
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     lower.xaxis.set_major_locator(locator)
     lower.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

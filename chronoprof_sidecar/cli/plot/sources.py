@@ -1,15 +1,18 @@
-"""What charts are made of: an answer of `GET data`, from a sidecar or out of a file, and the histograms in it.
+"""What charts are made of: an answer of `GET data`, from a sidecar or out of a file, the histograms in it, a history.
 
 A save reads like such an answer, and has its histograms in rows of its own, one for each service and version.
 """
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from chronoprof_sidecar.cli.transport import as_mapping
+from chronoprof_sidecar.cli.text import is_number
+from chronoprof_sidecar.cli.transport import as_list, as_mapping
 from chronoprof_sidecar.errors import MalformedRequestError, NotFoundError
 from chronoprof_sidecar.protocol import BUCKET_COUNT, bucket_bounds
 
@@ -18,6 +21,37 @@ LEAST_WIDTH: Final = 4
 MAX_BARS: Final = 160
 
 Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryStep:
+    """One step of an answer of `GET history`."""
+
+    start: datetime
+    end: datetime
+    calls: int
+    row: Row
+
+    def durations(self, columns: Sequence[str]) -> dict[str, float]:
+        """Return those of `columns` that the step has; none where nothing was called."""
+        return {column: float(self.row[column]) for column in columns if is_number(self.row.get(column))}
+
+
+def steps_of(report: Mapping[str, Any]) -> list[HistoryStep]:
+    """Return the steps of a history.
+
+    Raises:
+        MalformedRequestError: what is there is none.
+    """
+    try:
+        return [
+            HistoryStep(
+                datetime.fromisoformat(step["start"]), datetime.fromisoformat(step["end"]), int(step["calls"]), step
+            )
+            for step in map(as_mapping, as_list(report.get("steps")))
+        ]
+    except (ValueError, TypeError, LookupError) as error:
+        raise MalformedRequestError(f"the answer is no history: {error}") from error
 
 
 def rows_of(report: Mapping[str, Any]) -> dict[str, Row]:
