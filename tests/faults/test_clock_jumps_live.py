@@ -19,7 +19,7 @@ from tests.scale import scaled
 
 pytestmark = pytest.mark.system
 
-ROUNDS = scaled(1, full=4)
+ROUNDS = scaled(1, full=2)
 SENDERS = 3
 BATCHES = scaled(3, full=40)
 BAD_KEYS_ALLOWED = 10

@@ -1,4 +1,4 @@
-"""Days of load in which workers come and go: what the sidecar holds stops growing."""
+"""Hours of load in which workers come and go: what the sidecar holds stops growing."""
 
 import gc
 import tracemalloc
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from chronoprof_sidecar.domain.senders import REMEMBERED_ENDED_MINUTES, REMEMBERED_MINUTES
-from chronoprof_sidecar.store.embedded import minutes
+from chronoprof_sidecar.store.embedded import hours, minutes
 from chronoprof_sidecar.store.embedded.opening import DATABASE_NAME
 from tests.faults.simulated import SimulatedStore
 from tests.proof import Proof
@@ -22,9 +22,12 @@ FUNCTIONS = scaled(100, full=300)
 WORKERS = 3
 BATCHES_OF_A_WORKER = scaled(4, full=30)
 DURATIONS = [0.0001 * 1.2**step for step in range(40)]
-KEPT_MINUTES = scaled(8, full=minutes.KEPT_MINUTES)
-LOADED_MINUTES = scaled(24, full=32 * 60)
-SAMPLED_MINUTES = scaled(2, full=30)
+KEPT_MINUTES = scaled(8, full=180)
+"""A history is as full with fewer minutes and hours than are really kept, only sooner."""
+KEPT_HOURS = scaled(1, full=2)
+FULL_AFTER_MINUTES = KEPT_MINUTES + scaled(0, full=KEPT_HOURS * 60)
+LOADED_MINUTES = scaled(24, full=9 * 60)
+SAMPLED_MINUTES = scaled(2, full=20)
 QUIET_DAYS = 9
 """So that who went silent without a word is forgotten, too: after seven days."""
 SHIFT = 6 * 60
@@ -108,9 +111,10 @@ def traced() -> Iterator[None]:
 
 @pytest.mark.timeout(scaled(120, full=1200))
 async def test_long_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, traced: None, proof: Proof) -> None:
-    """Under days of load with workers that come and go, memory, files and senders stop growing once the history is
+    """Under hours of load with workers that come and go, memory, files and senders stop growing once the history is
     full, and nobody is forgotten before their time."""
     monkeypatch.setattr(minutes, "KEPT_MINUTES", KEPT_MINUTES)
+    monkeypatch.setattr(hours, "KEPT_HOURS", KEPT_HOURS)
     simulated = SimulatedStore(tmp_path / "data", durability="normal")
     await simulated.open()
     workers, sizes, senders = Workers(Random(WORKERS)), [], []
@@ -118,7 +122,7 @@ async def test_long_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, traced
         await workers.send(simulated, minute, functions=FUNCTIONS, last=BATCHES_OF_A_WORKER)
         await simulated.let_pass(60)
         await check_senders(simulated, workers, minute, slack_minutes=2)
-        if minute >= KEPT_MINUTES and minute % SAMPLED_MINUTES == 0:
+        if minute >= FULL_AFTER_MINUTES and minute % SAMPLED_MINUTES == 0:
             sizes.append(await measure(simulated))
     for minute in range(LOADED_MINUTES, LOADED_MINUTES + QUIET_DAYS * 24 * 60, SHIFT):
         await workers.send(simulated, minute, functions=1, last=1)
