@@ -1,4 +1,4 @@
-"""Moments and spans of time as people write them: `now`, `15m`, `-1d`, `2026-11-22T09:00:00Z`, `-2d..-1d`.
+"""Times as people write them: lengths (`15m`), moments (`now`, `15m` ago, `2026-11-22T09:00:00Z`), spans (`-2d..-1d`).
 
 Owns their grammar. The clock is the caller's: everything is relative to the `now` that it brings.
 """
@@ -13,8 +13,10 @@ from chronoprof_sidecar.protocol import NANOSECONDS
 SEPARATOR: Final = ".."
 """Between the two ends of a span."""
 _NOW: Final = "now"
-_AGO: Final = re.compile(r"-?([0-9]{1,9})([smhdw])")
+_AGO: Final = re.compile(r"-?([0-9]{1,9}[smhdw])")
+_LENGTH: Final = re.compile(r"([0-9]{1,9})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_UNIX_SECONDS: Final = re.compile(r"([0-9]{9,11})(?:\.([0-9]{1,9}))?")
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN_LENGTH: Final = 64
@@ -27,12 +29,23 @@ class Period(NamedTuple):
     end_ns: int
 
 
+def parse_length(text: str) -> int:
+    """Return the seconds of a length of time such as `90s`, `15m`, `24h`, `30d` or `2w`.
+
+    Raises:
+        MalformedRequestError: the message quotes the text and shows what a length looks like.
+    """
+    if length := _LENGTH.fullmatch(text):
+        return int(length[1]) * _SECONDS[length[2]]
+    raise MalformedRequestError(f"not a length of time: {_shown(text)}; write one like 15m, 24h or 30d")
+
+
 def parse_moment(text: str, now_ns: int) -> int:
     """Return the moment that `text` says, in nanoseconds of Unix time.
 
     Args:
-        text: `now`; so long ago, as in `90s`, `15m`, `24h`, `30d`, `2w`, with or without a minus; or an RFC 3339
-            timestamp, whose offset is not optional.
+        text: `now`; so long ago, as in `90s`, `15m`, `24h`, `30d`, `2w`, with or without a minus; an RFC 3339
+            timestamp, whose offset is not optional; or Unix seconds.
         now_ns: what time it is.
 
     Raises:
@@ -41,7 +54,9 @@ def parse_moment(text: str, now_ns: int) -> int:
     if text == _NOW:
         return now_ns
     if ago := _AGO.fullmatch(text):
-        return max(0, now_ns - int(ago[1]) * _SECONDS[ago[2]] * NANOSECONDS)
+        return max(0, now_ns - parse_length(ago[1]) * NANOSECONDS)
+    if unix := _UNIX_SECONDS.fullmatch(text):
+        return int(unix[1]) * NANOSECONDS + int((unix[2] or "").ljust(9, "0"))
     if _TIMESTAMP.fullmatch(text):
         try:
             since_epoch = datetime.fromisoformat(text) - _EPOCH

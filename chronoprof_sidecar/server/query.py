@@ -5,8 +5,8 @@ from typing import Final
 
 from aiohttp import web
 
+from chronoprof_sidecar.domain.spans import parse_length, parse_moment
 from chronoprof_sidecar.errors import MalformedRequestError
-from chronoprof_sidecar.wire.times import parse_duration, parse_moment
 
 Query = Mapping[str, str]
 
@@ -66,20 +66,24 @@ def text(query: Query, name: str, max_length: int) -> str | None:
 
 def moment(query: Query, name: str, default: str, now_ns: int) -> int:
     """Return a parameter that says when, in nanoseconds of Unix time."""
-    value = query.get(name, default)
     try:
-        return parse_moment(value, now_ns)
-    except ValueError as error:
-        raise MalformedRequestError(f"{name} must be {error}; not {_shown(value)}") from error
+        return parse_moment(query.get(name, default), now_ns)
+    except MalformedRequestError as error:
+        raise MalformedRequestError(f"{name} is {error}") from error
 
 
 def length_of_time(query: Query, name: str) -> int | None:
-    """Return a parameter that says how long, in seconds; None when it is not given."""
+    """Return a parameter that says how long, in seconds from 1; None when it is not given."""
     value = query.get(name)
+    if value is None:
+        return None
     try:
-        return None if value is None else parse_duration(value)
-    except ValueError as error:
-        raise MalformedRequestError(f"{name} must be {error}; not {_shown(value or '')}") from error
+        seconds = parse_length(value)
+    except MalformedRequestError as error:
+        raise MalformedRequestError(f"{name} is {error}") from error
+    if not seconds:
+        raise MalformedRequestError(f"{name} must be longer than nothing")
+    return seconds
 
 
 def _shown(value: str) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chronoprof_sidecar.domain.spans import Period, parse_moment, parse_span
+from chronoprof_sidecar.domain.spans import Period, parse_length, parse_moment, parse_span
 from chronoprof_sidecar.errors import MalformedRequestError
 
 SECOND = 1_000_000_000
@@ -24,10 +24,12 @@ NOW = 1_763_856_000 * SECOND + 5
         ("2025-11-23T00:00:00Z", NOW - 5),
         ("2025-11-23T01:30:00.25+01:30", NOW - 5 + SECOND // 4),
         ("1969-01-01T00:00:00Z", 0),
+        ("1763856000", NOW - 5),
+        ("1763856000.5", NOW - 5 + SECOND // 2),
     ],
 )
 def test_moments_are_read(text: str, moment: int) -> None:
-    """Now, so long ago, or a timestamp with its offset."""
+    """Now, so long ago, a timestamp with its offset, or Unix seconds."""
     assert moment == parse_moment(text, NOW)
 
 
@@ -43,6 +45,13 @@ def test_what_is_no_moment_is_quoted(text: str) -> None:
     with pytest.raises(MalformedRequestError) as raised:
         parse_moment(text, NOW)
     assert ascii(text) in str(raised.value)
+
+
+def test_lengths_are_read() -> None:
+    """A length of time is a whole number and its unit."""
+    assert [90, 900, 86_400, 1_209_600] == list(map(parse_length, ("90s", "15m", "1d", "2w")))
+    with pytest.raises(MalformedRequestError, match="'-15m'"):
+        parse_length("-15m")
 
 
 def test_spans_are_read() -> None:

@@ -64,7 +64,7 @@ async def test_data_of_a_span_is_that_of_all_windows(client: Client) -> None:
     assert (await read(client, "data", {"since": "2d", "until": "1d"}))["data"] == {}
 
 
-@pytest.mark.parametrize("since", ["90s", "15m", "24h", "30d", "2w", "epoch", "Z", "+02:00", "1.5"])
+@pytest.mark.parametrize("since", ["90s", "15m", "-15m", "24h", "30d", "2w", "epoch", "Z", "+02:00", "1.5"])
 async def test_a_moment_can_be_said_in_many_ways(client: Client, since: str) -> None:
     """So long ago, an RFC 3339 timestamp of any zone, or Unix seconds: the span holds what was just counted."""
     await ingest(client, {"a": [0.1]})
@@ -84,7 +84,6 @@ async def test_a_moment_can_be_said_in_many_ways(client: Client, since: str) -> 
         ("data", {"since": "yesterday"}, "since"),
         ("data", {"since": "15"}, "since"),
         ("data", {"since": "0m"}, "since"),
-        ("data", {"since": "-15m"}, "since"),
         ("data", {"since": "2026-11-03"}, "since"),
         ("data", {"since": "2026-11-03T09:00:00"}, "since"),
         ("data", {"since": "now"}, "since"),
