@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chronoprof_sidecar.domain.history import History, Span
+from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded import hours, minutes, reading, retention
 from chronoprof_sidecar.store.embedded.database import Database
@@ -182,7 +183,7 @@ async def test_a_reader_that_comes_before_a_minute_moves_holds_it(
 
 @pytest.mark.parametrize("kind", HISTORY_KINDS)
 async def test_a_damaged_record_of_the_history_is_told(harness: StoreHarness, tmp_path: Path, kind: int) -> None:
-    """It costs itself, makes its span incomplete before and after it grows old, and no other span."""
+    """It costs itself, makes its span incomplete before and after it grows old, no other span and no window."""
     store = await harness.open(checkpoint_interval_seconds=1)
     await count_at(harness, store, *(FULL_HOUR + n for n in range(5)))
     await harness.close()
@@ -197,6 +198,7 @@ async def test_a_damaged_record_of_the_history_is_told(harness: StoreHarness, tm
         assert (await ask(store, Span(newest, newest + 90))).losses()[""].set_aside == 0
         assert calls_of(await ask(store, function_name=f"f{newest}")) == {f"f{newest}": 1}
         await count_at(harness, store, *(newest + n for n in range(1, 5)))
+        assert not any(losses.set_aside for losses in (await store.snapshot(Selection())).losses.values())
     await harness.close()
 
 

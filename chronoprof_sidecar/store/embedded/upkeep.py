@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.errors import UnavailableError
 from chronoprof_sidecar.store.embedded.checkpoint import Round, finish_round, write_slice
 from chronoprof_sidecar.store.embedded.clocks import ServiceClock
@@ -137,18 +136,12 @@ class Upkeep:
         if part is not None:
             damaged = await self._thread.run(write_slice, self._database, part, round_.lsn, self._clock_ns())
             round_.written()
-            self._note_damaged(damaged)
+            _tell_damaged(damaged)
             return
         self._retention.note_written(list(round_.minutes))
         await self._thread.run(finish_round, self._database, round_.lsn, self._for_a_restart())
         self._round = None
         self._steps_left = STEPS_BETWEEN_ROUNDS
-
-    def _note_damaged(self, slots: Iterable[Slot]) -> None:
-        for slot in slots:
-            logger.error("a stored row was damaged and is kept aside: %r", tuple(slot))
-            self._memory.losses.setdefault(slot.service, Losses()).merge(Losses(set_aside=1))
-            self._memory.dirty.losses.add(slot.service)
 
     def _has_to_erase(self) -> bool:
         return self._erasing or self._retention.due
@@ -175,9 +168,15 @@ class Upkeep:
             erased = await self._thread.run(_erase_some, self._database, self._memory.generation)
             self._erasing = erased >= ERASED_ROWS
         elif self._has_to_erase():
-            self._note_damaged(await self._retention.step())
+            _tell_damaged(await self._retention.step())
 
 
 def _erase_some(database: Database, generation: int) -> int:
     with database.transaction():
         return database.erase_old_windows(generation, ERASED_ROWS)
+
+
+def _tell_damaged(slots: Iterable[Slot]) -> None:
+    """Log rows of the history that were kept aside: they are counted in their minutes and hours, not in the window."""
+    for slot in slots:
+        logger.error("a stored row was damaged and is kept aside: %r", tuple(slot))
