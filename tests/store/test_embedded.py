@@ -17,6 +17,7 @@ import pytest
 
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.errors import MalformedRequestError, SavesFullError, StoreError, UnavailableError
+from chronoprof_sidecar.protocol import OTHER
 from chronoprof_sidecar.settings import Settings, load_settings
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded import checkpoint, open_store
@@ -85,7 +86,7 @@ async def test_a_file_that_is_no_database_is_set_aside(harness: StoreHarness, tm
     store = await harness.open()
     (aside,) = directory.glob("chronoprof.db.damaged-*")
     assert aside.read_bytes() == b"not a database" * 1000
-    assert (await store.snapshot(Selection())).losses[""].set_aside == 1
+    assert (await store.snapshot(Selection())).losses[OTHER].set_aside == 1
     await harness.close()
 
 

@@ -38,9 +38,10 @@ async def crashed(tmp_path: Path) -> Path:
     return tmp_path / "crashed"
 
 
-async def set_aside(store: Store) -> int:
-    """Return how much is set aside, of all services."""
-    return sum(losses.set_aside for losses in (await store.snapshot(Selection())).losses.values())
+async def set_aside(store: Store, service: str | None = None) -> int:
+    """Return how much is set aside, of all services or as it is told to who asks for one."""
+    snapshot = await store.snapshot(Selection(service=service))
+    return sum(losses.set_aside for losses in snapshot.losses.values())
 
 
 async def stops_when_told(harness: StoreHarness) -> bool:
@@ -61,7 +62,7 @@ def contents(directory: Path) -> set[bytes]:
 
 
 async def see_twice(harness: StoreHarness, directory: Path) -> tuple[dict[str, tuple[int, int]], int]:
-    """Return what a store shows, the same after a crash right after its start."""
+    """Return what a store shows, the same after a crash right after its start, whatever service is asked for."""
     store = await harness.open()
     seen = await totals(store), await set_aside(store)
     shutil.copytree(directory, directory.with_name("crashed again"))
@@ -69,6 +70,7 @@ async def see_twice(harness: StoreHarness, directory: Path) -> tuple[dict[str, t
     again = make_harness(directory.with_name("crashed again"))
     store = await again.open()
     assert seen == (await totals(store), await set_aside(store))
+    assert seen[1] == await set_aside(store, "shop")
     await again.close()
     return seen
 

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from chronoprof_sidecar.domain.batch import RowKey
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.errors import MalformedRequestError
+from chronoprof_sidecar.protocol import OTHER
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.failures import UnusableDatabaseError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory
@@ -34,8 +35,8 @@ from chronoprof_sidecar.store.embedded.records import (
 
 logger = logging.getLogger(__name__)
 
-UNKNOWN_SERVICE: Final = ""
-"""Takes the loss figures of damage that no longer says whose it is."""
+UNKNOWN_SERVICE: Final = OTHER
+"""Takes the loss figures of damage that no longer says whose it is: who asks for any service is told of it."""
 
 T = TypeVar("T")
 
