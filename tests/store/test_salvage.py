@@ -17,6 +17,7 @@ from chronoprof_sidecar.store.embedded.records import decode_state, encode_state
 from tests.store.bodies import make_batch
 from tests.store.contract_suite import totals
 from tests.store.harness import StoreHarness
+from tests.store.history_contract import ask
 from tests.store.test_embedded import make_harness
 
 PAGE_BYTES = 4096
@@ -62,7 +63,7 @@ def contents(directory: Path) -> set[bytes]:
 
 
 async def see_twice(harness: StoreHarness, directory: Path) -> tuple[dict[str, tuple[int, int]], int]:
-    """Return what a store shows, the same after a crash right after its start, whatever service is asked for."""
+    """Return what a store shows, the same after a crash right after its start, for any service, and in the history."""
     store = await harness.open()
     seen = await totals(store), await set_aside(store)
     shutil.copytree(directory, directory.with_name("crashed again"))
@@ -71,6 +72,7 @@ async def see_twice(harness: StoreHarness, directory: Path) -> tuple[dict[str, t
     store = await again.open()
     assert seen == (await totals(store), await set_aside(store))
     assert seen[1] == await set_aside(store, "shop")
+    assert seen[1] == sum(losses.set_aside for losses in (await ask(store, service="shop")).losses().values())
     await again.close()
     return seen
 

@@ -53,7 +53,7 @@ def add_rows(database: Database, deltas: Iterable[tuple[Slot, Figures]], lsn: in
             record = _add(slot, lsn, None, delta)
         database.write_rows([(slot, record)])
     for slot in damaged:
-        _count_set_aside(database, slot)
+        count_set_aside(database, slot)
     return damaged
 
 
@@ -70,8 +70,8 @@ def _add(slot: Slot, lsn: int, stored: bytes | None, delta: Figures) -> bytes:
     return encode_statistics(slot, lsn, row)
 
 
-def _count_set_aside(database: Database, slot: Slot) -> None:
-    """Count a record that was kept aside among the losses beside it, which count no other journal entries for it."""
+def count_set_aside(database: Database, slot: Slot, records: int = 1) -> None:
+    """Count records that are kept aside among the losses beside a slot, which count no other journal entries for it."""
     kind = slot.kind if slot.kind in _LOSSES else (MINUTE_LOSSES if slot.kind == MINUTE else HOUR_LOSSES)
     beside = Slot(kind, slot.span, slot.service, "", "")
     stored = database.load_row(beside)
@@ -79,5 +79,5 @@ def _count_set_aside(database: Database, slot: Slot) -> None:
         lsn, losses = decode_losses(beside, stored) if stored else (0, Losses())
     except DamagedRecordError:
         return  # it is counted, this one with it, when its own turn comes
-    losses.merge(Losses(set_aside=1))
+    losses.merge(Losses(set_aside=records))
     database.write_rows([(beside, encode_losses(beside, lsn, losses))])

@@ -5,7 +5,7 @@ is kept already, and must not be taken for the oldest.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, Self
 
 KEPT_MINUTES: Final = 1440
 """Minutes of history that hold data."""
@@ -16,6 +16,15 @@ class Minutes:
 
     def __init__(self, numbers: Iterable[int]) -> None:
         self._numbers: dict[int, None] = dict.fromkeys(numbers)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Return what `str()` wrote.
+
+        Raises:
+            ValueError: it did not.
+        """
+        return cls(map(int, text.split()))
 
     def __str__(self) -> str:
         """Return the numbers in order, with spaces between them: what a restart reads."""

@@ -16,10 +16,11 @@ from chronoprof_sidecar.store.embedded.hours import Hours
 from chronoprof_sidecar.store.embedded.lock import DirectoryLock
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.minutes import Minutes
+from chronoprof_sidecar.store.embedded.missing import load_minutes
 from chronoprof_sidecar.store.embedded.overflow import OverflowLog
 from chronoprof_sidecar.store.embedded.queue import JobQueue
 from chronoprof_sidecar.store.embedded.reading import HistoryReader
-from chronoprof_sidecar.store.embedded.records import HOUR, MINUTE
+from chronoprof_sidecar.store.embedded.records import HOUR
 from chronoprof_sidecar.store.embedded.recovery import Recovery, finish_rename
 from chronoprof_sidecar.store.embedded.retention import Retention
 from chronoprof_sidecar.store.embedded.salvage import finish_replacement, replace_damaged
@@ -161,18 +162,11 @@ def _read(settings: Settings, database: Database, lock: DirectoryLock, now_ns: i
         meta = Recovery(database, memory, now_ns).run()
         finish_rename(database, saves, meta)
         service_minute = int(meta.get("service_minute", 0))
-        minutes, hours = _read_minutes(database, meta), _read_hours(database, meta)
+        minutes, hours = load_minutes(database), _read_hours(database, meta)
         return _Loaded(lock, database, saves, memory, service_minute, minutes, hours)
     except BaseException:
         database.close()
         raise
-
-
-def _read_minutes(database: Database, meta: dict[str, int | str]) -> Minutes:
-    try:
-        return Minutes(int(number) for number in str(meta["minutes"]).split())
-    except KeyError:  # not written yet: their numbers are the next best order
-        return Minutes(database.load_spans(MINUTE))
 
 
 def _read_hours(database: Database, meta: dict[str, int | str]) -> Hours:

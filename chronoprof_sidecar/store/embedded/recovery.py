@@ -18,6 +18,7 @@ from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.failures import UnusableDatabaseError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory
 from chronoprof_sidecar.store.embedded.memory import MINUTE_NS, Memory
+from chronoprof_sidecar.store.embedded.missing import tell_in_history
 from chronoprof_sidecar.store.embedded.records import (
     MINUTE,
     MINUTE_LOSSES,
@@ -50,6 +51,7 @@ class Recovery:
         self._now_ns = now_ns
         self._lsn_of: dict[Slot, int] = {}
         self._damaged: list[tuple[str, Slot | str | int, bytes]] = []
+        self._missing_entries = 0
 
     def run(self) -> dict[str, int | str]:
         """Load and replay everything, and return what else was remembered.
@@ -140,8 +142,9 @@ class Recovery:
     def _count_missing_entries(self, missing: int) -> None:
         """Count damaged entries, and those that are not there at all: their numbers have no gaps."""
         damaged = sum(table == "journal" for table, _, _ in self._damaged)
-        for _ in range(max(missing, damaged)):
-            self._count_damage(UNKNOWN_SERVICE)
+        self._missing_entries = max(missing, damaged, 0)
+        if self._missing_entries:
+            self._count_damage(UNKNOWN_SERVICE, self._missing_entries)
 
     def _keep_damaged_aside(self, lsn: int, *, is_new: bool) -> None:
         """Put damaged records aside, and write with the same commit that they are missing."""
@@ -163,9 +166,11 @@ class Recovery:
                 window_rows=database.count_window_rows(generation),
                 checked_lsn=lsn,
             )
+            if self._missing_entries:
+                tell_in_history(database, UNKNOWN_SERVICE, self._missing_entries, self._now_ns)
 
-    def _count_damage(self, service: str) -> None:
-        self._memory.losses.setdefault(service, Losses()).merge(Losses(set_aside=1))
+    def _count_damage(self, service: str, records: int = 1) -> None:
+        self._memory.losses.setdefault(service, Losses()).merge(Losses(set_aside=records))
         self._memory.dirty.losses.add(service)
 
 

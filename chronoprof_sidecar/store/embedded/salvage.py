@@ -23,6 +23,7 @@ from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.database_file import ROW_COLUMNS, beside, damage_mark
 from chronoprof_sidecar.store.embedded.directories import sync_directory
+from chronoprof_sidecar.store.embedded.missing import tell_in_history
 from chronoprof_sidecar.store.embedded.records import (
     WINDOW,
     WINDOW_LOSSES,
@@ -173,6 +174,7 @@ def _salvage(wreck: _Wreck, database: Database, now_ns: int) -> None:
     _count_as_missing(database, generation)
     known = {"window_rows": database.count_window_rows(generation), "checked_lsn": max([last_lsn, *journal])}
     database.write_meta(**state | known)
+    tell_in_history(database, UNKNOWN_SERVICE, 1, now_ns)
 
 
 def _count_as_missing(database: Database, generation: int) -> None:
