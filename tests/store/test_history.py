@@ -14,7 +14,7 @@ from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded import hours, minutes, reading, retention
 from chronoprof_sidecar.store.embedded.database import Database
-from chronoprof_sidecar.store.embedded.records import HISTORY_KINDS, HOUR, HOUR_LOSSES
+from chronoprof_sidecar.store.embedded.records import HISTORY_KINDS, HOUR, HOUR_LOSSES, Slot
 from chronoprof_sidecar.store.embedded.retention import Retention
 from chronoprof_sidecar.store.embedded.store import EmbeddedStore
 from tests.store.bodies import make_batch
@@ -46,6 +46,12 @@ async def settle(store: Store) -> None:
     async with asyncio.timeout(30):
         while upkeep.due_in_seconds() <= 0:  # noqa: ASYNC110  the store tells nobody that it is done
             await asyncio.sleep(0)
+
+
+def retention_of(store: Store) -> Retention:
+    """Return what ages the history of a store."""
+    assert isinstance(store, EmbeddedStore)
+    return store._parts.writer._upkeep._retention
 
 
 async def count_at(harness: StoreHarness, store: Store, *at: int) -> None:
@@ -92,6 +98,47 @@ async def test_hours_beyond_those_kept_are_erased(harness: StoreHarness, tmp_pat
     with closing(sqlite3.connect(tmp_path / "data" / "chronoprof.db")) as connection:
         spans = connection.execute("SELECT DISTINCT kind, span FROM rows WHERE kind IN (5, 6) ORDER BY kind, span")
         assert spans.fetchall() == [(kind, FULL_HOUR // 60 + n) for kind in (HOUR, HOUR_LOSSES) for n in (2, 3)]
+
+
+async def test_an_hour_that_is_being_erased_is_not_read(
+    harness: StoreHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first rows of it that go, an hour is in no answer, nor after a crash there, and its rest goes first."""
+    store = await harness.open(checkpoint_interval_seconds=1)
+    minutes_counted = [FULL_HOUR + 60 * n + 5 for n in range(6)]
+    await count_at(harness, store, *minutes_counted[:-1])
+    answers: list[History] = []
+    step = Retention.step
+
+    async def step_and_read(self: Retention) -> list[Slot]:
+        damaged = await step(self)
+        answers.append(await ask(store, ALL_OF_IT, step=1))
+        shutil.copytree(tmp_path / "data", tmp_path / f"crashed {len(answers)}")
+        return damaged
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Retention, "step", step_and_read)
+        await count_at(harness, store, minutes_counted[-1])
+        async with asyncio.timeout(30):
+            while retention_of(store)._pending:  # noqa: ASYNC110  the store tells nobody that it is done
+                await asyncio.sleep(0)
+    await harness.close()
+    assert len(answers) > 4
+    for number in range(1, len(answers) + 1):
+        image = tmp_path / f"crashed {number}"
+        survivor = make_harness(image)
+        survivor.clock.ns = harness.clock.ns
+        store = await survivor.open(checkpoint_interval_seconds=1)
+        answers.append(await ask(store, ALL_OF_IT, step=1))
+        await count_at(survivor, store, minutes_counted[-1])
+        await survivor.close()
+        with closing(sqlite3.connect(image / "chronoprof.db")) as connection:
+            spans = connection.execute("SELECT DISTINCT span FROM rows WHERE kind IN (5, 6) ORDER BY span").fetchall()
+        assert spans == [(FULL_HOUR // 60 + n,) for n in (1, 2)]
+    for answer in answers:
+        steps = [step for step in answer.steps if step.rows or step.losses]
+        assert 5 <= len(steps) <= 6
+        assert all(len(step.rows) == 3 and step.losses for step in steps)
 
 
 async def test_a_clock_set_back_ages_what_was_written_first(harness: StoreHarness) -> None:

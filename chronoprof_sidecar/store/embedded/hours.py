@@ -60,8 +60,8 @@ class Hours:
         return self.oldest() if len(self._spans) > KEPT_HOURS else None
 
     def forget(self, number: int) -> None:
-        """Note that an hour was erased."""
-        del self._spans[number]
+        """Note that an hour is no longer kept, if it was."""
+        self._spans.pop(number, None)
 
     def clear(self) -> None:
         """Note that all were erased."""

@@ -44,6 +44,7 @@ class _Loaded:
     service_minute: int
     minutes: Minutes
     hours: Hours
+    erasing_hour: int | None
 
 
 async def open_store(
@@ -77,6 +78,7 @@ async def open_store(
         database_thread,
         loaded.minutes,
         loaded.hours,
+        erasing=loaded.erasing_hour,
         max_bytes=settings.max_history_bytes,
         clock_ns=clock_ns,
     )
@@ -163,7 +165,9 @@ def _read(settings: Settings, database: Database, lock: DirectoryLock, now_ns: i
         finish_rename(database, saves, meta)
         service_minute = int(meta.get("service_minute", 0))
         minutes, hours = load_minutes(database), _read_hours(database, meta)
-        return _Loaded(lock, database, saves, memory, service_minute, minutes, hours)
+        erasing = meta.get("erasing_hour", "")
+        erasing_hour = None if erasing == "" else int(erasing)
+        return _Loaded(lock, database, saves, memory, service_minute, minutes, hours, erasing_hour)
     except BaseException:
         database.close()
         raise

@@ -6,6 +6,8 @@ exactly one of the two at every moment:
     crash before a slice commits   its rows are still minutes
     crash after it                 its rows are in the hour; what is left of the minute follows after the start
 
+An hour is no longer kept from the first of its rows that goes, so nobody takes what is left of it for the whole.
+
 Replay looks for minutes, never for hours. So nothing may leave a minute while the journal has entries that the minute
 counts already: slices are written between checkpoints only, and none before the first of this process.
 """
@@ -50,6 +52,7 @@ class Retention:
         minutes: Minutes,
         hours: Hours,
         *,
+        erasing: int | None,
         max_bytes: int,
         clock_ns: Callable[[], int],
     ) -> None:
@@ -63,6 +66,8 @@ class Retention:
         self._pending = False
         self._adding: int | None = None
         """A minute of which some rows are in its hour already: the rest follows, whatever is due then."""
+        self._erasing = erasing
+        """An hour of which some rows are erased already: nobody reads what is left, and nothing is added to it."""
 
     @property
     def due(self) -> bool:
@@ -78,7 +83,12 @@ class Retention:
         """Note that all minutes and hours were erased."""
         self.minutes.clear()
         self.hours.clear()
-        self._adding = None
+        self._adding = self._erasing = None
+
+    def for_a_restart(self) -> dict[str, int | str]:
+        """Return what a restart is to know of what is kept."""
+        erasing = "" if self._erasing is None else self._erasing
+        return {"minutes": str(self.minutes), "hours": str(self.hours), "erasing_hour": erasing}
 
     def hold(self) -> None:
         """Leave minutes and hours where they are until `release`: somebody reads one after the other."""
@@ -97,11 +107,13 @@ class Retention:
         full = await self._thread.run(self._database.used_bytes) > self._max_bytes
         if self._readers:
             return []  # somebody has begun meanwhile
-        minute, hour = self._minute_to_add(full=full), self._hour_to_erase(full=full)
-        if minute is not None:
-            return await self._add(minute)
-        if hour is not None:
-            await self._erase(hour)
+        if self._erasing is None:
+            minute = self._minute_to_add(full=full)
+            if minute is not None:
+                return await self._add(minute)
+            self._erasing = self._hour_to_erase(full=full)
+        if self._erasing is not None:
+            await self._erase(self._erasing)
         else:
             self._pending = False
         return []
@@ -125,9 +137,9 @@ class Retention:
         return damaged
 
     async def _erase(self, hour: int) -> None:
-        erased = await self._thread.run(_erase_hour, self._database, hour)
-        if erased < ERASED_ROWS:
-            self.hours.forget(hour)
+        self.hours.forget(hour)  # before the slice is written: whoever reads after it must not look there
+        if not await self._thread.run(_erase_hour, self._database, hour, str(self.hours)):
+            self._erasing = None
 
 
 def _add_to_hour(database: Database, minute: int, hours: str, now_ns: int) -> tuple[bool, list[Slot]]:
@@ -152,6 +164,10 @@ def _add_to_hour(database: Database, minute: int, hours: str, now_ns: int) -> tu
     return len(rows) == ADDED_ROWS, damaged
 
 
-def _erase_hour(database: Database, hour: int) -> int:
+def _erase_hour(database: Database, hour: int, hours: str) -> bool:
+    """Erase some rows of an hour that is not among `hours` any more; return whether there may be more."""
     with database.transaction():
-        return sum(database.erase_some_rows(kind, range(hour, hour + 1), ERASED_ROWS) for kind in (HOUR, HOUR_LOSSES))
+        some = [database.erase_some_rows(kind, range(hour, hour + 1), ERASED_ROWS) for kind in (HOUR, HOUR_LOSSES)]
+        more = max(some) == ERASED_ROWS
+        database.write_meta(hours=hours, erasing_hour=hour if more else "")
+    return more

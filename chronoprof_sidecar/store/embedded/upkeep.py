@@ -150,8 +150,7 @@ class Upkeep:
         return {
             "service_minute": self._service_clock.minute(),
             "window_start_ns": self._memory.window_start_ns,
-            "minutes": str(self._retention.minutes),
-            "hours": str(self._retention.hours),
+            **self._retention.for_a_restart(),
         }
 
     def _begin_round(self) -> None:
