@@ -141,6 +141,20 @@ async def test_an_hour_that_is_being_erased_is_not_read(
         assert all(len(step.rows) == 3 and step.losses for step in steps)
 
 
+async def test_an_erased_history_is_not_kept_by_a_restart(harness: StoreHarness, tmp_path: Path) -> None:
+    """Once the history was erased, a start right after that knows of no minute or hour either."""
+    store = await harness.open(checkpoint_interval_seconds=1)
+    await count_at(harness, store, *(FULL_HOUR + n for n in range(5)))
+    assert (await ask(store, ALL_OF_IT)).span.start == FULL_HOUR
+    await store.reset(erase_history=True)
+    shutil.copytree(tmp_path / "data", tmp_path / "crashed")
+    await harness.close()
+    survivor = make_harness(tmp_path / "crashed")
+    survivor.clock.ns = harness.clock.ns
+    assert (await ask(await survivor.open(), ALL_OF_IT)).span == ALL_OF_IT
+    await survivor.close()
+
+
 async def test_a_clock_set_back_ages_what_was_written_first(harness: StoreHarness) -> None:
     """Minutes that come after a jump back are the newest, whatever their numbers; a minute that comes twice adds up."""
     store = await harness.open(checkpoint_interval_seconds=1)

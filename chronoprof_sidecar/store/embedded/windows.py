@@ -100,7 +100,7 @@ class Windows:
         if pending_rename is not None:
             values["pending_rename"] = pending_rename
         if erase_history:
-            values["history_erased_lsn"] = self._memory.lsn
+            values |= {"history_erased_lsn": self._memory.lsn, "minutes": "", "hours": "", "erasing_hour": ""}
         await self._database_thread.run(_write_window, self._database, values, erase_history)
         self._memory.begin_window(generation, start_ns)
         self._upkeep.note_window_ended()
