@@ -7,15 +7,17 @@ import argparse
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
 from urllib.parse import quote
 
 from chronoprof_sidecar.cli.command import ask
+from chronoprof_sidecar.cli.transport import RefusedError
 from chronoprof_sidecar.domain.snapshot import Snapshot
 from chronoprof_sidecar.domain.windows import SAVE_ENDING
-from chronoprof_sidecar.errors import ChronoprofError, FileExistsConflictError, MalformedRequestError, NotFoundError
+from chronoprof_sidecar.errors import FileExistsConflictError, MalformedRequestError, NotFoundError, SettingsError
 from chronoprof_sidecar.protocol import SAVES_PATH
 from chronoprof_sidecar.wire.save_format import load_save
 
@@ -30,7 +32,10 @@ def find_window(args: argparse.Namespace, name: str, service: str | None = None)
     A span is asked for by `service`, since its rows are merged over the labels; other windows come whole.
 
     Raises:
-        NotFoundError: neither is there, or the sidecar could not be asked.
+        NotFoundError: neither is there.
+        SettingsError: there is no file, and without a key or a proper URL no sidecar can be asked.
+        UnreachableError: there is no file, and no sidecar answered.
+        RefusedError: there is no file, and the sidecar refused to say.
         MalformedRequestError: the file is no save.
     """
     path = Path(name)
@@ -41,7 +46,11 @@ def find_window(args: argparse.Namespace, name: str, service: str | None = None)
     query = None if path.suffix == SAVE_ENDING else {"service": service}
     try:
         content = ask(args).download(f"{SAVES_PATH}/{quote(name, safe='')}", name, query).body
-    except ChronoprofError as error:
+    except SettingsError as error:
+        raise SettingsError(f"{name} is no file here, and no sidecar can be asked for it: {error}") from error
+    except RefusedError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
         raise NotFoundError(f"{name} is no file here, and the sidecar has none: {error}") from error
     return parse_save(name, content)
 

@@ -169,13 +169,13 @@ def test_one_service_alone_can_be_compared(run: Run) -> None:
         (["base.json", "equal.json", "--fail-if", "p95 > 2x"], 2, "no duration 'p95'"),
         (["base.json", "equal.json", "--limit", "-1"], 2, "not a whole number: '-1'"),
         (["base.json", "equal.json", "--json", "--markdown"], 2, "not allowed with"),
-        (["base.json", "missing.json"], 1, "missing.json is no file here"),
+        (["base.json", "missing.json"], 2, "missing.json is no file here, and no sidecar can be asked for it: no key"),
         (["base.json", "nowhere/missing.json"], 1, "no file nowhere/missing.json"),
         (["base.json", "broken.json"], 1, "broken.json: not a save"),
     ],
 )
 def test_what_cannot_be_compared_is_said(run: Run, argv: list[str], code: int, message: str) -> None:
-    """Usage is 2, what is missing or no save is 1, and the line names it."""
+    """Usage and settings are 2, what is missing or no save is 1, and the line names it."""
     Path("broken.json").write_text('{"data": {}}')
     ran = run("compare", *argv)
     assert (code, "") == (ran.code, ran.out)
@@ -193,6 +193,15 @@ def test_what_is_no_file_here_is_asked_for(ask: Run, sidecar: StandIn) -> None:
     assert sidecar.received[-1].target.endswith("/saves/-1d..now?service=shop")
     refused = ask("compare", "base.json", "gone.json")
     assert "gone.json is no file here, and the sidecar has none: 404 not_found" in refused.err
+
+
+def test_a_sidecar_that_does_not_say_is_not_one_that_has_none(ask: Run, sidecar: StandIn) -> None:
+    """A refused key and a sidecar that is away are said as what they are: the window may well be there."""
+    sidecar.answer("GET /api/v1/profiling/saves/live", b'{"error":{"code":"forbidden","message":"no"}}', 403)
+    refused = ask("compare", "base.json", "live")
+    assert (1, True) == (refused.code, refused.err.startswith("chronoprof: 403 forbidden: no"))
+    away = ask("compare", "base.json", "live", "--url", "unix:///nowhere")
+    assert (1, True) == (away.code, away.err.startswith("chronoprof: no answer from unix:///nowhere"))
 
 
 def test_files_are_compared_without_any_package() -> None:
