@@ -90,7 +90,7 @@ def _add_history(charts: Subparsers) -> None:
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="this function alone")
     parser.add_argument("--match", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
-    parser.add_argument("--since", metavar="TIME", help="such as 15m, 30d or 2026-11-26T09:00:00Z (default: 24h)")
+    parser.add_argument("--since", metavar="TIME", help="such as 15m, 30d or 2026-11-26T09:00:00Z (default: 1h)")
     parser.add_argument("--until", metavar="TIME", help="default: now")
     parser.add_argument("--step", metavar="TIME", help="such as 5m (default: some 60 to 120 steps)")
     _add_output(parser, "history.png")
