@@ -10,9 +10,8 @@ from chronoprof_sidecar.domain.compare import compare, largest_first, side_of
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.protocol import MAX_NAME_LENGTH
 from chronoprof_sidecar.server.answers import answer_json
-from chronoprof_sidecar.server.context import REPORTS, STORE
 from chronoprof_sidecar.server.query import Query, read_query, text, whole_number
-from chronoprof_sidecar.server.windows import read_window
+from chronoprof_sidecar.server.windows import reading_windows
 from chronoprof_sidecar.wire.comparisons import NamedWindow, report_comparison
 from chronoprof_sidecar.wire.reports import render
 
@@ -29,8 +28,7 @@ async def get_compare(request: web.Request) -> web.Response:
         min_calls=whole_number(query, "min_calls") or 1,
         limit=whole_number(query, "limit"),
     )
-    async with request.app[REPORTS]:
-        windows = [await read_window(request.app[STORE], name, query.get("service")) for name in names]
+    async with reading_windows(request.app, names, query.get("service")) as windows:
         return answer_json(await asyncio.to_thread(render_changes, *map(NamedWindow, names, windows)))
 
 

@@ -12,9 +12,9 @@ from chronoprof_sidecar.domain.windows import SAVE_ENDING
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.protocol import REQUEST_ID_HEADER
 from chronoprof_sidecar.server.answers import answer_json, begin_stream
-from chronoprof_sidecar.server.context import REPORTS, REQUEST_ID, STORE
+from chronoprof_sidecar.server.context import REQUEST_ID, STORE
 from chronoprof_sidecar.server.query import flag, read_query, whole_number
-from chronoprof_sidecar.server.windows import read_window
+from chronoprof_sidecar.server.windows import reading_windows
 from chronoprof_sidecar.store.contract import SaveContent
 from chronoprof_sidecar.wire.reports import render_rotation, render_save, render_saves
 from chronoprof_sidecar.wire.saves import render_json_save
@@ -73,8 +73,7 @@ async def get_save(request: web.Request) -> web.StreamResponse:
 
 async def _answer_unsaved(request: web.Request, name: str) -> web.Response:
     service = read_query(request, WINDOW_PARAMETERS).get("service")
-    async with request.app[REPORTS]:
-        window = await read_window(request.app[STORE], name, service)
+    async with reading_windows(request.app, [name], service) as (window,):
         return answer_json(await asyncio.to_thread(b"".join, render_json_save(window)))
 
 

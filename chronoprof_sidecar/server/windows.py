@@ -2,9 +2,15 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
+from aiohttp import web
+
 from chronoprof_sidecar.domain.snapshot import Snapshot
+from chronoprof_sidecar.domain.spans import Period
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.domain.windows import (
     LiveWindow,
@@ -16,6 +22,7 @@ from chronoprof_sidecar.domain.windows import (
     window_of,
 )
 from chronoprof_sidecar.errors import MalformedRequestError
+from chronoprof_sidecar.server.context import REPORTS, STORE
 from chronoprof_sidecar.store.contract import HistoryQuery, Store
 from chronoprof_sidecar.wire.saves import load_save
 
@@ -23,24 +30,36 @@ MAX_SAVE_BYTES: Final = 64 * 1024 * 1024
 """Of a save that is loaded into memory: twice what 10 000 functions of 300 buckets have."""
 
 
-async def read_window(store: Store, text: str, service: str | None = None) -> Snapshot:
-    """Return the window that `text` names, of one service or all.
+@asynccontextmanager
+async def reading_windows(
+    app: web.Application, texts: Sequence[str], service: str | None
+) -> AsyncIterator[list[Snapshot]]:
+    """Read the windows that `texts` name, of one service or all, and hold a permit of `REPORTS` while they are used.
+
+    Spans are read before, since that may take seconds in which other reports need not wait.
 
     Raises:
-        MalformedRequestError: it names none, or a save that cannot be loaded.
+        MalformedRequestError: one names no window, or a save that cannot be loaded.
         NotFoundError: there is no such save.
         UnavailableError: the history cannot be read.
     """
-    now_ns = time.time_ns()
-    name = parse_window(text, now_ns)
+    store, selection, now_ns = app[STORE], Selection(service=service), time.time_ns()
+    names = [parse_window(text, now_ns) for text in texts]
+    spans: dict[Period, Snapshot] = {}
+    for name in names:
+        if isinstance(name, Period) and name not in spans:
+            history = await store.history(HistoryQuery(selection, minutes_of(name)))
+            spans[name] = window_of(history, service, now_ns)
+    async with app[REPORTS]:
+        yield [spans[name] if isinstance(name, Period) else await _read_whole(store, name, selection) for name in names]
+
+
+async def _read_whole(store: Store, name: SavedWindow | LiveWindow, selection: Selection) -> Snapshot:
     if isinstance(name, SavedWindow):
         content = await _read_save(store, name.name)
-        return await asyncio.to_thread(_load, name.name, content, Selection(service=service))
-    if isinstance(name, LiveWindow):
-        window = await store.snapshot(Selection(service=service, version=name.version))
-        return window if name.version is None else cut_to_rows(window)
-    history = await store.history(HistoryQuery(Selection(service=service), minutes_of(name)))
-    return window_of(history, service, now_ns)
+        return await asyncio.to_thread(_load, name.name, content, selection)
+    window = await store.snapshot(replace(selection, version=name.version))
+    return window if name.version is None else cut_to_rows(window)
 
 
 async def _read_save(store: Store, name: str) -> bytes:

@@ -1,12 +1,15 @@
 """`GET compare` sets two windows side by side, wherever they are, as its description says."""
 
+import asyncio
 from random import Random
 from typing import Any
 
 import pytest
 
 from chronoprof_sidecar.auth import Role
+from chronoprof_sidecar.server.context import STORE
 from chronoprof_sidecar.settings import Settings
+from chronoprof_sidecar.store.embedded.store import EmbeddedStore
 from tests.server.harness import API, Client, headers_of, ingest
 from tests.server.schemas import check_schema
 from tests.wire.windows import lognormal, save_of
@@ -103,6 +106,21 @@ async def test_spans_of_time_outlive_resets(client: Client) -> None:
         assert calls == save["data"]["f"]["calls"]
     assert (await client.post(f"{API}/save?file_path=a.json")).status == 200
     assert (await client.get(f"{API}/saves/a.json?service=shop")).status == 400
+
+
+async def test_other_reports_do_not_wait_for_spans(client: Client) -> None:
+    """While the history is busy, reads of spans wait for it, and answers about the window do not wait for them."""
+    assert client.app is not None
+    store = client.app[STORE]
+    assert isinstance(store, EmbeddedStore)
+    queries = ("compare?base=-30d..now&head=live", "compare?base=-30d..-1d&head=-1d..now", "saves/-30d..now") * 2
+    async with store._parts.history.undisturbed():
+        waiting = [asyncio.create_task(client.get(f"{API}/{query}")) for query in queries]
+        for _ in range(20):  # round trips, in which the others have long arrived
+            for route in ("data", "compare?base=live&head=live"):
+                answer = await asyncio.wait_for(client.get(f"{API}/{route}"), 30)
+                assert (200, False) == (answer.status, any(task.done() for task in waiting))
+    assert {200} == {answer.status for answer in await asyncio.gather(*waiting)}
 
 
 @pytest.mark.parametrize(
