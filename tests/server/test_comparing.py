@@ -1,15 +1,19 @@
 """`GET compare` sets two windows side by side, wherever they are, as its description says."""
 
 import asyncio
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
 import pytest
 
 from chronoprof_sidecar.auth import Role
+from chronoprof_sidecar.domain.snapshot import Snapshot
+from chronoprof_sidecar.server import saves
 from chronoprof_sidecar.server.context import STORE
 from chronoprof_sidecar.settings import Settings
 from chronoprof_sidecar.store.embedded.store import EmbeddedStore
+from chronoprof_sidecar.wire.saves import load_save, render_json_save
 from tests.server.harness import API, Client, headers_of, ingest
 from tests.server.schemas import check_schema
 from tests.wire.windows import lognormal, save_of
@@ -87,6 +91,28 @@ async def test_an_unsaved_window_reads_like_a_save(client: Client) -> None:
         save = await answer.json()
         assert ([2], 2) == ([row["calls"] for row in save["rows"]], save["data"]["f"]["calls"])
     assert {"saves": []} == await (await client.get(f"{API}/saves")).json()
+
+
+async def test_an_unsaved_window_is_sent_as_it_is_rendered(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first bytes arrive before its last are made, so it never stands in memory whole; a HEAD has none of it."""
+    rendered: list[bytes] = []
+
+    def render(window: Snapshot) -> Iterator[bytes]:
+        for part in render_json_save(window):
+            rendered.append(part)
+            yield part
+
+    monkeypatch.setattr(saves, "render_json_save", render)
+    await ingest(client, {f"{number:0200}": [0.25] for number in range(4000)}, service="shop")
+    head = await client.head(f"{API}/saves/live", headers={"X-Request-ID": "the-id"})
+    assert (200, "application/json", "the-id") == (head.status, head.content_type, head.headers["X-Request-ID"])
+    assert not rendered
+    answer = await client.get(f"{API}/saves/live")
+    first, early = await answer.content.readany(), len(rendered)
+    whole = first + await answer.read()
+    assert 0 < early < len(rendered) // 2
+    assert whole == b"".join(rendered)
+    assert 4000 == len(load_save(whole).rows)
 
 
 async def test_spans_of_time_outlive_resets(client: Client) -> None:
