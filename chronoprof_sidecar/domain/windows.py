@@ -93,7 +93,6 @@ def window_of(history: History, service: str | None, now_ns: int) -> Snapshot:
     The history has merged its rows over their labels; they carry the service that was asked for, if any. Like a merge
     it is of no one window of a sidecar, so its generation is 0.
     """
-    losses = history.losses()
     merged = merge_by_name(
         (RowKey(name, service or "", ""), row) for step in history.steps for name, row in step.rows.items()
     )
@@ -101,9 +100,9 @@ def window_of(history: History, service: str | None, now_ns: int) -> Snapshot:
         generation=0,
         window_start_ns=history.span.start * MINUTE_NS,
         taken_ns=min(history.span.end * MINUTE_NS, now_ns),
-        services=sorted(losses.keys() | ({service} if service else set())),
+        services=sorted(history.services),
         rows=[(RowKey(name, service or "", ""), row) for name, row in merged.items()],
-        losses=losses,
+        losses=history.losses(),
     )
 
 

@@ -127,9 +127,9 @@ async def test_spans_of_time_outlive_resets(client: Client) -> None:
     assert 0 < report["meta"]["head"]["seconds"] <= 3600 + 60
     one = await compare(client, base="live", head="-1h..now", service="till")
     assert (3, 3) == (one["data"]["f"]["base"]["calls"], one["data"]["f"]["head"]["calls"])
-    for query, calls in (("", 53), ("?service=shop", 50)):
+    for query, calls, services in (("", 53, ["shop", "till"]), ("?service=shop", 50, ["shop"])):
         save = await (await client.get(f"{API}/saves/-1h..now{query}")).json()
-        assert calls == save["data"]["f"]["calls"]
+        assert (calls, services) == (save["data"]["f"]["calls"], save["meta"]["services"])
     assert (await client.post(f"{API}/save?file_path=a.json")).status == 200
     assert (await client.get(f"{API}/saves/a.json?service=shop")).status == 400
 
