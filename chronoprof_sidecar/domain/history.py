@@ -16,11 +16,11 @@ from chronoprof_sidecar.domain.statistics import FunctionStatistics
 from chronoprof_sidecar.domain.table import Rows, Selection
 from chronoprof_sidecar.protocol import NANOSECONDS, OTHER
 
+MINUTE_NS: Final = 60 * NANOSECONDS
 HOUR_MINUTES: Final = 60
 ALL: Final = ""
 """The name of the one row that merges all functions; no function has it."""
 
-_MINUTE_NS: Final = 60 * NANOSECONDS
 _AUTOMATIC_STEPS: Final = 120
 """Steps that a span is cut into at most: a plot of 80 columns or 800 points shows no more."""
 _ROUND_MINUTES: Final = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440)
@@ -133,7 +133,7 @@ class History:
 
 def covering(since_ns: int, until_ns: int) -> Span:
     """Return the whole minutes that hold every moment from `since_ns` to before `until_ns`, in Unix time."""
-    return Span(since_ns // _MINUTE_NS, -(-until_ns // _MINUTE_NS))
+    return Span(since_ns // MINUTE_NS, -(-until_ns // MINUTE_NS))
 
 
 def cut(span: Span, step_minutes: int | None, pieces: Iterable[Span] = ()) -> list[Span]:

@@ -9,18 +9,18 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from chronoprof_sidecar.domain.batch import RowKey
-from chronoprof_sidecar.domain.history import History, Span
+from chronoprof_sidecar.domain.history import MINUTE_NS, History
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.snapshot import Snapshot
 from chronoprof_sidecar.domain.spans import SEPARATOR, Period, parse_span
 from chronoprof_sidecar.domain.table import Selection, Table, merge_by_name
 from chronoprof_sidecar.errors import MalformedRequestError
-from chronoprof_sidecar.protocol import MAX_NAME_LENGTH, NANOSECONDS
+from chronoprof_sidecar.protocol import MAX_NAME_LENGTH
 
 LIVE: Final = "live"
-MINUTE_NS: Final = 60 * NANOSECONDS
 VERSION_PREFIX: Final = "version:"
 SAVE_ENDING: Final = ".json"
+EXPORT_ENDING: Final = ".csv"
 FORMS: Final = "the name of a .json save, live, version:1.4, and spans such as -1d..now"
 _SHOWN_LENGTH: Final = 64
 
@@ -80,11 +80,6 @@ def cut_to_rows(window: Snapshot) -> Snapshot:
         window_start_ns=min(row.first_seen_ns for _, row in window.rows),
         taken_ns=max(row.last_seen_ns for _, row in window.rows),
     )
-
-
-def minutes_of(period: Period) -> Span:
-    """Return the whole minutes that a period touches: the history knows no less."""
-    return Span(period.start_ns // MINUTE_NS, -(-period.end_ns // MINUTE_NS))
 
 
 def window_of(history: History, service: str | None, now_ns: int) -> Snapshot:

@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from chronoprof_sidecar.domain.windows import SAVE_ENDING
+from chronoprof_sidecar.domain.windows import EXPORT_ENDING, SAVE_ENDING
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.protocol import REQUEST_ID_HEADER
 from chronoprof_sidecar.server.answers import answer_json, begin_stream
@@ -19,7 +19,6 @@ from chronoprof_sidecar.server.windows import reading_windows
 from chronoprof_sidecar.wire.reports import render_rotation, render_save, render_saves
 from chronoprof_sidecar.wire.saves import render_json_save
 
-EXPORT_ENDING: Final = ".csv"
 CHUNK_BYTES: Final = 256 * 1024
 """Of a window that no file holds: some milliseconds of rendering, and all that is held of its text for a client."""
 SAVE_PARAMETERS: Final = ("file_path", "overwrite")

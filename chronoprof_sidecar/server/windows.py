@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from chronoprof_sidecar.domain.history import covering
 from chronoprof_sidecar.domain.snapshot import Snapshot
 from chronoprof_sidecar.domain.spans import Period
 from chronoprof_sidecar.domain.table import Selection
@@ -16,7 +17,6 @@ from chronoprof_sidecar.domain.windows import (
     LiveWindow,
     SavedWindow,
     cut_to_rows,
-    minutes_of,
     narrow,
     parse_window,
     window_of,
@@ -48,7 +48,7 @@ async def reading_windows(
     spans: dict[Period, Snapshot] = {}
     for name in names:
         if isinstance(name, Period) and name not in spans:
-            history = await store.history(HistoryQuery(selection, minutes_of(name)))
+            history = await store.history(HistoryQuery(selection, covering(*name)))
             spans[name] = window_of(history, service, now_ns)
     async with app[REPORTS]:
         yield [spans[name] if isinstance(name, Period) else await _read_whole(store, name, selection) for name in names]

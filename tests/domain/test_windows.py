@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoprof_sidecar.domain.batch import RowKey
-from chronoprof_sidecar.domain.history import Span
+from chronoprof_sidecar.domain.history import Span, covering
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.spans import Period, parse_span
 from chronoprof_sidecar.domain.table import Selection
@@ -15,7 +15,6 @@ from chronoprof_sidecar.domain.windows import (
     WindowName,
     cut_to_rows,
     merge_windows,
-    minutes_of,
     narrow,
     parse_window,
 )
@@ -76,8 +75,8 @@ def test_a_window_is_cut_to_its_rows() -> None:
 def test_a_period_touches_whole_minutes() -> None:
     """The minutes of a period are those that hold a part of it, and no more."""
     minute = 60 * 10**9
-    assert Span(1, 2) == minutes_of(Period(minute, 2 * minute))
-    assert Span(0, 3) == minutes_of(Period(minute - 1, 2 * minute + 1))
+    assert Span(1, 2) == covering(*Period(minute, 2 * minute))
+    assert Span(0, 3) == covering(*Period(minute - 1, 2 * minute + 1))
 
 
 @bounded

@@ -16,6 +16,7 @@ from secrets import token_hex
 from typing import Final
 
 from chronoprof_sidecar.domain.snapshot import SaveInfo
+from chronoprof_sidecar.domain.windows import EXPORT_ENDING, SAVE_ENDING
 from chronoprof_sidecar.errors import (
     FileExistsConflictError,
     MalformedRequestError,
@@ -29,8 +30,6 @@ from chronoprof_sidecar.store.embedded.disk import RETRY_AFTER_SECONDS
 
 logger = logging.getLogger(__name__)
 
-LOADABLE: Final = ".json"
-EXPORT: Final = ".csv"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _TEMPORARY: Final = re.compile(r"\.save-[0-9a-f]{16}\.tmp")
 # Somebody may have put a FIFO or a terminal there: neither is waited for, nor does it become ours.
@@ -44,7 +43,7 @@ def check_save_name(name: str, *, loadable: bool = False) -> None:
     Raises:
         MalformedRequestError: the message says what a name must look like.
     """
-    endings = (LOADABLE,) if loadable else (LOADABLE, EXPORT)
+    endings = (SAVE_ENDING,) if loadable else (SAVE_ENDING, EXPORT_ENDING)
     if _NAME.fullmatch(name) is None or not name.endswith(endings):
         raise MalformedRequestError(
             "file_path must be one plain file name: a letter or digit, then up to 127 letters, digits, dots, dashes or"
@@ -181,7 +180,7 @@ class SaveDirectory:
         except FileNotFoundError:
             pass
         except IsADirectoryError:
-            other = f"{name.removesuffix(LOADABLE)[:100]}-{token_hex(8)}{LOADABLE}"
+            other = f"{name.removesuffix(SAVE_ENDING)[:100]}-{token_hex(8)}{SAVE_ENDING}"
             os.rename(temporary, other, src_dir_fd=directory, dst_dir_fd=directory)
             logger.error("a directory took the name of the save %s, which is kept as %s", name, other)
         os.fsync(directory)
@@ -202,7 +201,7 @@ class SaveDirectory:
         return os.listdir(self._directory)  # noqa: PTH208  pathlib cannot list a descriptor
 
     def _look(self, name: str) -> SaveInfo | None:
-        if not name.endswith((LOADABLE, EXPORT)):
+        if not name.endswith((SAVE_ENDING, EXPORT_ENDING)):
             return None
         try:
             status = os.stat(name, dir_fd=self._directory, follow_symlinks=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chronoprof_sidecar.domain.batch import Batch, Labels, NamedAggregate
+from chronoprof_sidecar.domain.history import MINUTE_NS
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.senders import Sender, Senders, advance
 from chronoprof_sidecar.domain.snapshot import Snapshot
@@ -20,8 +21,6 @@ from chronoprof_sidecar.store.embedded.records import (
     Entry,
     Slot,
 )
-
-MINUTE_NS: Final = 60 * 1_000_000_000
 
 LATE_SECONDS: Final = 60
 """Calls of a batch that spans more may belong to an earlier minute than the one that they are counted in."""

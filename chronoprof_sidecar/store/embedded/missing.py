@@ -3,9 +3,9 @@
 Runs inside a transaction, the one that keeps a start from finding the same again.
 """
 
+from chronoprof_sidecar.domain.history import MINUTE_NS
 from chronoprof_sidecar.store.embedded.addition import count_set_aside
 from chronoprof_sidecar.store.embedded.database import Database
-from chronoprof_sidecar.store.embedded.memory import MINUTE_NS
 from chronoprof_sidecar.store.embedded.minutes import Minutes
 from chronoprof_sidecar.store.embedded.records import MINUTE, MINUTE_LOSSES, Slot
 

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from chronoprof_sidecar.domain.batch import RowKey
+from chronoprof_sidecar.domain.history import MINUTE_NS
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.protocol import OTHER
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.failures import UnusableDatabaseError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory
-from chronoprof_sidecar.store.embedded.memory import MINUTE_NS, Memory
+from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.missing import tell_in_history
 from chronoprof_sidecar.store.embedded.records import (
     MINUTE,

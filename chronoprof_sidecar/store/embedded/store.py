@@ -17,10 +17,11 @@ from chronoprof_sidecar.domain.history import History, HistoryQuery
 from chronoprof_sidecar.domain.senders import Sender
 from chronoprof_sidecar.domain.snapshot import Rotation, SaveInfo, Snapshot
 from chronoprof_sidecar.domain.table import Selection
+from chronoprof_sidecar.domain.windows import EXPORT_ENDING
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError, UnusableDatabaseError
-from chronoprof_sidecar.store.embedded.files import EXPORT, SaveDirectory, check_save_name
+from chronoprof_sidecar.store.embedded.files import SaveDirectory, check_save_name
 from chronoprof_sidecar.store.embedded.lock import DirectoryLock
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.queue import ChangeJob, IngestJob, Job, JobQueue
@@ -185,5 +186,5 @@ async def _fail_with(error: Exception) -> None:
 def _write_save(saves: SaveDirectory, snapshot: Snapshot, name: str, overwrite: bool) -> SaveInfo:
     """Write a whole save; runs in the files' thread, so no other save comes between the check and the rename."""
     saves.refuse(name, overwrite=overwrite)
-    render = render_csv_save if name.endswith(EXPORT) else render_json_save
+    render = render_csv_save if name.endswith(EXPORT_ENDING) else render_json_save
     return saves.write(name, render(snapshot))

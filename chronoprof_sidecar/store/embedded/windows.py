@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 
 from chronoprof_sidecar.domain.snapshot import Rotation
 from chronoprof_sidecar.domain.table import Selection
+from chronoprof_sidecar.domain.windows import SAVE_ENDING
 from chronoprof_sidecar.errors import GenerationConflictError, UnavailableError
 from chronoprof_sidecar.protocol import NANOSECONDS
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError
-from chronoprof_sidecar.store.embedded.files import LOADABLE, SaveDirectory
+from chronoprof_sidecar.store.embedded.files import SaveDirectory
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.records import HISTORY_KINDS
 from chronoprof_sidecar.store.embedded.threads import Worker
@@ -109,7 +110,7 @@ class Windows:
 def name_by_time(unix_ns: int) -> str:
     """Return a save's name made of the UTC time: `profiling_20261122T232828123456Z.json`."""
     moment = datetime.fromtimestamp(unix_ns // NANOSECONDS, UTC)
-    return f"profiling_{moment:%Y%m%dT%H%M%S}{unix_ns // 1000 % 1_000_000:06}Z{LOADABLE}"
+    return f"profiling_{moment:%Y%m%dT%H%M%S}{unix_ns // 1000 % 1_000_000:06}Z{SAVE_ENDING}"
 
 
 def _write_window(database: Database, values: dict[str, int | str], erase_history: bool) -> None:
