@@ -292,6 +292,7 @@ def test_more_bars_than_a_picture_holds_are_refused(top: str) -> None:
     [
         (["-o", "chart.txt"], "must end in .png, .svg, .pdf"),
         (["-o", "nowhere/chart.png"], "no directory nowhere"),
+        (["-o", "taken.svg"], "chronoprof: cannot write taken.svg: Is a directory"),
         (["--from", "missing.json"], "cannot read missing.json"),
         (["--from", "broken.json"], "broken.json is no save"),
         (["--from", "other.json"], "it has no `data`"),
@@ -301,6 +302,7 @@ def test_what_cannot_be_drawn_is_said(argv: list[str], message: str, capsys: pyt
     """One line says what is wrong, and no file is left."""
     Path("broken.json").write_text("{")
     Path("other.json").write_text("[]")
+    Path("taken.svg").mkdir()
     assert main(["plot", "slowest", *argv]) == 1
     assert message in capsys.readouterr().err
     assert not list(Path().glob("*.png"))

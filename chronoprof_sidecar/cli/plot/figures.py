@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from chronoprof_sidecar.cli.text import format_duration, harmless, shorten
 from chronoprof_sidecar.domain.compare import Verdict
+from chronoprof_sidecar.errors import NotFoundError
 
 DPI: Final = 150
 NAME_CELLS: Final = 44
@@ -176,8 +177,15 @@ def draw_comparison(pairs: Sequence[Pair], column: str, base: str, head: str) ->
 
 
 def write(figure: Figure, path: Path) -> None:
-    """Write a figure; the ending of the name says whether as PNG, SVG or PDF."""
-    figure.savefig(path, dpi=DPI)
+    """Write a figure; the ending of the name says whether as PNG, SVG or PDF.
+
+    Raises:
+        NotFoundError: it cannot be written there.
+    """
+    try:
+        figure.savefig(path, dpi=DPI)
+    except OSError as error:
+        raise NotFoundError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _new(height_inches: float) -> tuple[Figure, Axes]:
