@@ -22,6 +22,7 @@ SAVE_SCHEMA_VERSION: Final = 1
 _MAX_EXACT: Final = 2**53
 """The largest integer up to which every JSON reader is exact; larger ones are written as decimal strings."""
 _MAX_DIGITS: Final = 40
+_TOO_LARGE: Final = 10**_MAX_DIGITS
 # JSON has no line break inside of a string, so these stand nowhere else in a save.
 _ROWS_BEGIN: Final = b',"rows":[\n'
 _NEXT_ROW: Final = b",\n"
@@ -168,7 +169,7 @@ def _portable(number: int) -> int | str:
 
 def _whole(value: Any) -> int:
     """Return a whole number from 0 that `_portable` wrote."""
-    if type(value) is int and value >= 0:
+    if type(value) is int and 0 <= value < _TOO_LARGE:
         return value
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _MAX_DIGITS:
         return int(value)

@@ -211,6 +211,7 @@ def spoil(row: dict[str, Any] | None = None, **head: Any) -> bytes:
         spoil({"function_name": "half a pair \ud800"}),
         spoil({"service": "forged\nline"}),
         spoil({"calls": True}),
+        spoil({"first_seen_ns": 10**40}),
     ],
 )
 def test_what_is_no_save_is_refused(content: bytes) -> None:
