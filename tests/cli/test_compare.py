@@ -89,7 +89,8 @@ def test_too_few_calls_are_said_and_fail_when_asked(run: Run) -> None:
     """Functions that cannot be judged are named; they stop a release with `--fail-on-unknown` alone."""
     write("few.json", 3.0, calls=50)
     ran = run("compare", "base.json", "few.json", *GATE)
-    assert ran.code == 0
+    assert (0, False) == (ran.code, "Passed" in ran.out)
+    assert "Nothing to judge: too few calls throughout" in ran.out
     assert "Cannot tell: p95_time > 1.2x: too few calls of jobs.rebuild_index, GET /recall/{id}" in ran.out
     assert run("compare", "base.json", "few.json", *GATE, "--fail-on-unknown").code == 1
     assert run("compare", "base.json", "slower.json", *GATE, "--min-calls", "5000").code == 0
@@ -100,14 +101,40 @@ def test_a_gate_that_judges_nothing_does_not_pass(run: Run) -> None:
     """A glob with a typing error in it is a failure, not a release that is fine."""
     ran = run("compare", "base.json", "equal.json", *GATE, "--only", "gte *")
     assert (1, "") == (ran.code, ran.out)
-    assert "no function to judge" in ran.err
+    assert "no function to judge: base.json has no calls of gte *; equal.json has no calls of gte *" in ran.err
+
+
+def test_a_side_without_calls_fails_the_gate(run: Run) -> None:
+    """A file of an app that was never called, or of another app, does not pass; without a gate it is shown."""
+    Path("empty.json").write_bytes(save_of({}))
+    Path("other.json").write_bytes(save_of({"other": [1000] * 30}))
+    for sides, reason in (
+        (("empty.json", "base.json"), "empty.json has no calls"),
+        (("base.json", "empty.json"), "empty.json has no calls"),
+        (("base.json", "other.json"), "each was called on one side alone"),
+    ):
+        ran = run("compare", *sides, *GATE, "--fail-on-unknown")
+        assert (1, f"chronoprof: there is no function to judge: {reason}\n") == (ran.code, ran.err)
+        assert run("compare", *sides).code == 0
+
+
+def test_a_mistyped_version_fails_the_gate(ask: Run, sidecar: StandIn) -> None:
+    """The sidecar has an empty window for any version: the gate fails, and says which versions there are."""
+    saves = "GET /api/v1/profiling/saves"
+    sidecar.answer(f"{saves}/version%3A1.04", save_of({}))
+    sidecar.answer(f"{saves}/live", Path("base.json").read_bytes())
+    ran = ask("compare", "version:1.04", "base.json", *GATE)
+    assert (1, "") == (ran.code, ran.out)
+    assert "version:1.04 has no calls (the current window has version:1)" in ran.err
 
 
 def test_new_and_gone_functions_are_shown(run: Run) -> None:
     """A function of one side alone has its figures there, and the word for it in place of a ratio."""
     write("other.json", seed=4, more={"fresh": [1000] * 30})
     assert run("compare", "base.json", "other.json").out.count("new") == 4
-    assert run("compare", "other.json", "base.json", *GATE).out.count("gone") == 4
+    ran = run("compare", "other.json", "base.json", *GATE)
+    assert (0, 5) == (ran.code, ran.out.count("gone"))
+    assert ran.out.endswith("\nPassed: no function met a condition\nCalled on one side alone: gone: fresh\n")
 
 
 def test_json_has_every_figure_and_nothing_else(run: Run) -> None:

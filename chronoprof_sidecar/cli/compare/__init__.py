@@ -6,21 +6,22 @@ Owns the options and the exit code. What a change is belongs to `domain`, how it
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from chronoprof_sidecar.cli.command import Subparsers
-from chronoprof_sidecar.cli.compare.gate import Gate
+from chronoprof_sidecar.cli.compare.gate import Gate, name_some
 from chronoprof_sidecar.cli.compare.markdown import render_markdown
 from chronoprof_sidecar.cli.compare.tables import render_changes
 from chronoprof_sidecar.cli.table import terminal_width
 from chronoprof_sidecar.cli.target import add_target_options
 from chronoprof_sidecar.cli.text import harmless, harmless_json
 from chronoprof_sidecar.cli.windows import WINDOW_HELP, find_window
-from chronoprof_sidecar.domain.compare import compare, largest_first, side_of
+from chronoprof_sidecar.domain.compare import Change, compare, largest_first, side_of
 from chronoprof_sidecar.domain.conditions import Condition
 from chronoprof_sidecar.domain.table import Selection
-from chronoprof_sidecar.domain.windows import narrow
-from chronoprof_sidecar.errors import MalformedRequestError
+from chronoprof_sidecar.domain.windows import LIVE, VERSION_PREFIX, narrow
+from chronoprof_sidecar.errors import ChronoprofError, MalformedRequestError
 from chronoprof_sidecar.wire.comparisons import NamedWindow, report_comparison
 
 REGRESSED: Final = 1
@@ -72,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
     )
     sides = side_of(base.window), side_of(head.window)
     names = largest_first(*sides, only=args.only)
-    if args.fail_if and not names:
-        raise MalformedRequestError("there is no function to judge: neither side has one, or none matches")
     changes = compare(*sides, names, min_calls=args.min_calls)
+    if args.fail_if and not any(change.verdicts for change in changes):
+        raise MalformedRequestError(f"there is no function to judge: {_why_unjudged(args, base, head, changes)}")
     gate = Gate.judge(args.fail_if, changes)
     shown = changes[: args.limit]
     if args.json:
@@ -87,6 +88,30 @@ def run(args: argparse.Namespace) -> int:
             "\n".join([render_changes(base, head, shown, len(names), terminal_width()), *map(harmless, gate.lines())])
         )
     return REGRESSED if gate.met or (args.fail_on_unknown and gate.unknown) else 0
+
+
+def _why_unjudged(args: argparse.Namespace, base: NamedWindow, head: NamedWindow, changes: Sequence[Change]) -> str:
+    """Say which side has no calls, where no function has them on both."""
+    asked = "".join(f" of {what}" for what in (args.only, args.service) if what is not None)
+    called = any(change.base for change in changes), any(change.head for change in changes)
+    empty = [
+        f"{side.name} has no calls{asked}{_known_versions(args, side.name)}"
+        for side, has_calls in zip((base, head), called, strict=True)
+        if not has_calls
+    ]
+    return "; ".join(empty) or "each was called on one side alone"
+
+
+def _known_versions(args: argparse.Namespace, name: str) -> str:
+    """Return which versions the current window has, if `name` is one that it lacks."""
+    if not name.startswith(VERSION_PREFIX):
+        return ""
+    try:
+        window = narrow(find_window(args, LIVE), Selection(service=args.service))
+    except ChronoprofError:
+        return ""
+    versions = sorted({VERSION_PREFIX + key.version for key, _ in window.rows})
+    return f" (the current window has {name_some(versions) or 'none at all'})"
 
 
 def _count(text: str) -> int:

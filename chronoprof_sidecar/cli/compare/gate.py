@@ -12,7 +12,7 @@ from chronoprof_sidecar.domain.compare import Change
 from chronoprof_sidecar.domain.conditions import Condition
 
 _NAMED: Final = 3
-"""Functions that are named where something is said of many."""
+"""Names that are given where something is said of many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,9 @@ class Gate:
     conditions: Sequence[Condition]
     met: Sequence[tuple[Condition, Change]]
     unknown: Sequence[tuple[Condition, Change]]
+    changes: Sequence[Change]
+    judged: bool
+    """Whether there was at least one verdict on a function that was called on both sides."""
 
     @classmethod
     def judge(cls, conditions: Sequence[Condition], changes: Sequence[Change]) -> Self:
@@ -31,6 +34,8 @@ class Gate:
             conditions,
             [(condition, change) for condition, change, met in verdicts if met],
             [(condition, change) for condition, change, met in verdicts if met is None],
+            changes,
+            any(met is not None and change.verdicts for _, change, met in verdicts),
         )
 
     def lines(self) -> list[str]:
@@ -41,11 +46,25 @@ class Gate:
             f"Regressed: {change.function_name}: {_describe(condition, change)}" for condition, change in self.met
         ]
         unsure = [
-            f"Cannot tell: {condition}: too few calls of {_some(names)}"
+            f"Cannot tell: {condition}: too few calls of {name_some(names)}"
             for condition in self.conditions
             if (names := [change.function_name for each, change in self.unknown if each is condition])
         ]
-        return [*(regressed or ["Passed: no function met a condition"]), *unsure]
+        verdict = "Passed: no function met a condition" if self.judged else "Nothing to judge: too few calls throughout"
+        return [*(regressed or [verdict]), *unsure, *self._one_sided()]
+
+    def _one_sided(self) -> list[str]:
+        """Return one line of those that nothing can be compared with; none where there are none."""
+        new = [change.function_name for change in self.changes if change.base is None]
+        gone = [change.function_name for change in self.changes if change.head is None]
+        found = [f"{word}: {name_some(names)}" for word, names in (("new", new), ("gone", gone)) if names]
+        return [f"Called on one side alone: {'; '.join(found)}"] if found else []
+
+
+def name_some(names: Sequence[str]) -> str:
+    """Return the first few of many names, and how many more there are."""
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _describe(condition: Condition, change: Change) -> str:
@@ -54,8 +73,3 @@ def _describe(condition: Condition, change: Change) -> str:
     )
     ratio = change.ratio(condition.duration)
     return f"{condition}: {before} -> {after}" + (f", {ratio:.2f}x" if ratio is not None else "")
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
