@@ -13,7 +13,7 @@ from chronoprof_sidecar.domain.compare import DURATIONS, Change, Verdict
 from chronoprof_sidecar.errors import MalformedRequestError
 
 _GRAMMAR: Final = re.compile(r"\s*(\w+)\s*>\s*(\+?)\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-zµ]*)\s*")
-_SECONDS: Final = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_SECONDS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _FACTOR: Final = "x"
 
 
@@ -49,6 +49,8 @@ class Condition:
             raise MalformedRequestError(f"no duration {duration!r} in {text!r}; there are {', '.join(DURATIONS)}")
         if unit == _FACTOR and not plus:
             return cls(text, duration, Kind.RATIO, float(number))
+        if not unit:
+            raise MalformedRequestError(f"{plus + number} has no unit in {text!r}; write a condition like {_EXAMPLES}")
         if unit not in _SECONDS:
             raise MalformedRequestError(f"no unit {plus + unit!r} in {text!r}; write a condition like {_EXAMPLES}")
         return cls(text, duration, Kind.GROWTH if plus else Kind.VALUE, float(number) * _SECONDS[unit])

@@ -194,6 +194,7 @@ def test_one_service_alone_can_be_compared(run: Run) -> None:
     [
         (["base.json"], 2, "HEAD"),
         (["base.json", "equal.json", "--fail-if", "p95 > 2x"], 2, "no duration 'p95'"),
+        (["base.json", "equal.json", "--fail-if", "p95_time > 1.2"], 2, "1.2 has no unit"),
         (["base.json", "equal.json", "--limit", "-1"], 2, "not a whole number: '-1'"),
         (["base.json", "equal.json", "--json", "--markdown"], 2, "not allowed with"),
         (["base.json", "missing.json"], 2, "missing.json is no file here, and no sidecar can be asked for it: no key"),

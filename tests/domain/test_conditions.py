@@ -21,12 +21,12 @@ def change(base_ns: int, head_ns: int, calls: int = 1000) -> Change:
         ("p95_time > 1.2x", "p95_time", Kind.RATIO, 1.2),
         ("p99_time>250ms", "p99_time", Kind.VALUE, 0.25),
         (" avg_time > +5 ms ", "avg_time", Kind.GROWTH, 0.005),
-        ("p50_time > .5", "p50_time", Kind.VALUE, 0.5),
+        ("p50_time > .5s", "p50_time", Kind.VALUE, 0.5),
         ("p50_time > +10µs", "p50_time", Kind.GROWTH, 1e-5),
     ],
 )
 def test_conditions_are_read(text: str, duration: str, kind: Kind, limit: float) -> None:
-    """A factor, a limit or a growth, in any unit of time; seconds without one."""
+    """A factor, a limit or a growth, in any unit of time."""
     condition = Condition.parse(text)
     assert (text, duration, kind) == (str(condition), condition.duration, condition.kind)
     assert pytest.approx(limit) == condition.limit
@@ -40,6 +40,13 @@ def test_what_is_no_condition_is_quoted(text: str) -> None:
     with pytest.raises(MalformedRequestError) as raised:
         Condition.parse(text)
     assert repr(text) in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["p95_time > 1.2", "p95_time > +5"])
+def test_a_bare_number_is_no_limit(text: str) -> None:
+    """A factor without its x would be so many seconds, which nothing ever exceeds: the unit is not optional."""
+    with pytest.raises(MalformedRequestError, match=r"has no unit in .*; write a condition like 'p95_time > 1\.2x'"):
+        Condition.parse(text)
 
 
 @pytest.mark.parametrize(
