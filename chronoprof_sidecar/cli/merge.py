@@ -13,6 +13,7 @@ from chronoprof_sidecar.domain.snapshot import Snapshot
 from chronoprof_sidecar.domain.windows import merge_windows
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.wire.save_format import encode_compact, write_save
+from chronoprof_sidecar.wire.times import format_time
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
 def _read(paths: Sequence[Path]) -> Iterator[Snapshot]:
     """Yield the windows in save files, none of them twice: what a glob matches too often must not count twice."""
     seen: set[bytes] = set()
+    files: dict[tuple[int, int], Path] = {}
     with Progress("Reading saves", len(paths)) as progress:
         for path in paths:
             content = read_file(path)
@@ -46,5 +48,19 @@ def _read(paths: Sequence[Path]) -> Iterator[Snapshot]:
             if digest in seen:
                 raise MalformedRequestError(f"{path} is a save that was given already")
             seen.add(digest)
-            yield parse_save(str(path), content)
+            window = parse_save(str(path), content)
+            # Of generation 0 are merges and spans: two of one start may well be of two hosts.
+            if window.generation:
+                _check_new(window, path, files)
+            yield window
             progress.advance()
+
+
+def _check_new(window: Snapshot, path: Path, files: dict[tuple[int, int], Path]) -> None:
+    """Note which file holds a window; refuse a window that another holds, as an earlier or a later save of it."""
+    other = files.setdefault((window.generation, window.window_start_ns), path)
+    if other is not path:
+        start = format_time(window.window_start_ns)
+        raise MalformedRequestError(
+            f"{other} and {path} hold the same window (generation {window.generation}, started {start})"
+        )

@@ -21,7 +21,8 @@ def test_a_merge_is_exact(run: Run) -> None:
     hosts = [{RowKey("f", "shop", "1"): lognormal(random, 1e7, 300)} for _ in range(3)]
     hosts[1][RowKey("f", "till", "1")] = lognormal(random, 1e6, 20)
     for number, rows in enumerate(hosts):
-        Path(f"{number}.json").write_bytes(save_of(rows, {"shop": Losses(dropped=number)}))
+        save = json.loads(save_of(rows, {"shop": Losses(dropped=number)}))
+        Path(f"{number}.json").write_text(json.dumps(save | {"window_start_ns": ARRIVED_NS - 60 * 10**9 + number}))
     ran = run("merge", "0.json", "1.json", "2.json", "-o", "all.json")
     assert (0, "Wrote all.json: 3 saves, 2 rows.\n") == (ran.code, ran.out)
     merged = load_save(Path("all.json").read_bytes())
@@ -44,6 +45,18 @@ def test_hours_become_their_span(run: Run) -> None:
     merged = load_save(Path("day.json").read_bytes())
     assert (0, 5 * 10**9, ARRIVED_NS + 1) == (merged.generation, merged.window_start_ns, merged.taken_ns)
     assert ["a", "b"] == [key.function_name for key, _ in merged.rows]
+
+
+def test_a_window_counts_once(run: Run) -> None:
+    """Two saves of one window are refused by name, as the later has all calls of the earlier; merges are not."""
+    first, second = json.loads(save_of({"a": [1000]})), json.loads(save_of({"a": [1000, 2000]}))
+    for generation, code in ((7, 1), (0, 0)):
+        Path("first.json").write_text(json.dumps(first | {"generation": generation}))
+        Path("second.json").write_text(json.dumps(second | {"generation": generation}))
+        ran = run("merge", "first.json", "second.json", "-o", "both.json")
+        assert (code, code == 0) == (ran.code, Path("both.json").exists())
+        said = "first.json and second.json hold the same window (generation 7, started 2025-11-22T23:59:00"
+        assert (said in ran.err) == (generation == 7)
 
 
 def test_an_output_is_overwritten_by_force_alone(run: Run) -> None:
