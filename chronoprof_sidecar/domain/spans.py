@@ -66,6 +66,12 @@ def parse_moment(text: str, now_ns: int) -> int:
     raise MalformedRequestError(f"not a time: {_shown(text)}; write one like 15m, -1d, now or 2026-11-22T09:00:00Z")
 
 
+def is_span(text: str) -> bool:
+    """Say whether `text` is written as a span: what looks like a moment on both sides of `..`."""
+    start, _, end = text.partition(SEPARATOR)
+    return _looks_like_moment(start) and _looks_like_moment(end)
+
+
 def parse_span(text: str, now_ns: int) -> Period:
     """Return the span that `text` says: two moments around `..`.
 
@@ -79,6 +85,10 @@ def parse_span(text: str, now_ns: int) -> Period:
     if period.end_ns <= period.start_ns:
         raise MalformedRequestError(f"the span {_shown(text)} does not end after its start")
     return period
+
+
+def _looks_like_moment(text: str) -> bool:
+    return text == _NOW or any(form.fullmatch(text) for form in (_AGO, _UNIX_SECONDS, _TIMESTAMP))
 
 
 def _shown(text: str) -> str:

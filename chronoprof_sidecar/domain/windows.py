@@ -12,7 +12,7 @@ from chronoprof_sidecar.domain.batch import RowKey
 from chronoprof_sidecar.domain.history import MINUTE_NS, History
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.snapshot import Snapshot
-from chronoprof_sidecar.domain.spans import SEPARATOR, Period, parse_span
+from chronoprof_sidecar.domain.spans import Period, is_span, parse_span
 from chronoprof_sidecar.domain.table import Selection, Table, merge_by_name
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.protocol import MAX_NAME_LENGTH
@@ -54,9 +54,16 @@ def parse_window(text: str, now_ns: int) -> WindowName:
         return LiveWindow()
     if text.startswith(VERSION_PREFIX):
         return LiveWindow(text.removeprefix(VERSION_PREFIX))
-    if SEPARATOR in text:
+    if is_span(text):
         return parse_span(text, now_ns)
     raise MalformedRequestError(f"no window is called {text[:_SHOWN_LENGTH]!a}; there are {FORMS}")
+
+
+def is_computed(text: str) -> bool:
+    """Say whether `text` names what no save holds: the current window, a version in it, or a span of the history."""
+    if text.endswith(SAVE_ENDING):
+        return False
+    return text == LIVE or text.startswith(VERSION_PREFIX) or is_span(text)
 
 
 def narrow(window: Snapshot, selection: Selection) -> Snapshot:

@@ -44,7 +44,9 @@ def test_windows_have_names(text: str, name: WindowName) -> None:
     assert name == parse_window(text, NOW)
 
 
-@pytest.mark.parametrize("text", ["", "Live", "1.4", "export.csv", "Version:1", "\u202elive"])
+@pytest.mark.parametrize(
+    "text", ["", "Live", "1.4", "export.csv", "../../etc/passwd", "now..", "Version:1", "\u202elive"]
+)
 def test_what_names_no_window_is_quoted(text: str) -> None:
     """The error quotes the name and says which there are."""
     with pytest.raises(MalformedRequestError, match="live, version") as raised:
