@@ -11,6 +11,7 @@ from chronoprof_sidecar.cli.table import Column, render_table, terminal_width
 from chronoprof_sidecar.cli.text import format_size, format_text
 from chronoprof_sidecar.cli.transport import as_list, as_mapping
 from chronoprof_sidecar.cli.windows import write_file
+from chronoprof_sidecar.domain.windows import SAVE_ENDING, is_computed
 from chronoprof_sidecar.errors import FileExistsConflictError
 from chronoprof_sidecar.protocol import SAVES_PATH
 
@@ -22,7 +23,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = add_asking_command(subparsers, "saves", "list the saved files, or download one")
     parser.add_argument("name", nargs="?", metavar="NAME", help="download this one")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="where to; never overwritten (default: NAME, here)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to; never overwritten (default: NAME, here; live.json for live)",
     )
     parser.set_defaults(run=run)
 
@@ -41,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _download(args: argparse.Namespace) -> int:
-    path = args.output or Path(Path(args.name).name)
+    # A file that is called as the sidecar's own windows are could not be asked for by that name.
+    file_name = f"{args.name}{SAVE_ENDING}" if is_computed(args.name) else args.name
+    path = args.output or Path(Path(file_name).name)
     if path.exists():
         raise FileExistsConflictError(f"{path} exists and is not overwritten")
     content = ask(args).download(f"{SAVES_PATH}/{quote(args.name, safe='')}", args.name).body

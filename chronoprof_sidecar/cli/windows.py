@@ -16,7 +16,7 @@ from urllib.parse import quote
 from chronoprof_sidecar.cli.command import ask
 from chronoprof_sidecar.cli.transport import RefusedError
 from chronoprof_sidecar.domain.snapshot import Snapshot
-from chronoprof_sidecar.domain.windows import SAVE_ENDING
+from chronoprof_sidecar.domain.windows import SAVE_ENDING, is_computed
 from chronoprof_sidecar.errors import FileExistsConflictError, MalformedRequestError, NotFoundError, SettingsError
 from chronoprof_sidecar.protocol import SAVES_PATH
 from chronoprof_sidecar.wire.save_format import load_save
@@ -29,6 +29,7 @@ WINDOW_HELP: Final = (
 def find_window(args: argparse.Namespace, name: str, service: str | None = None) -> Snapshot:
     """Return the window in the file `name`; if there is none, the one that the sidecar calls so.
 
+    A computed window is the sidecar's even where a file is called so.
     A span is asked for by `service`, since its rows are merged over the labels; other windows come whole.
 
     Raises:
@@ -39,7 +40,7 @@ def find_window(args: argparse.Namespace, name: str, service: str | None = None)
         MalformedRequestError: the file is no save.
     """
     path = Path(name)
-    if path.is_file():
+    if is_here(name):
         return parse_save(name, read_file(path))
     if path.suffix == SAVE_ENDING and path.name != name:
         raise NotFoundError(f"there is no file {name}")
@@ -53,6 +54,11 @@ def find_window(args: argparse.Namespace, name: str, service: str | None = None)
             raise
         raise NotFoundError(f"{name} is no file here, and the sidecar has none: {error}") from error
     return parse_save(name, content)
+
+
+def is_here(name: str) -> bool:
+    """Say whether the window `name` is that of a file here, and not one of the sidecar's."""
+    return not is_computed(name) and Path(name).is_file()
 
 
 def read_file(path: Path) -> bytes:

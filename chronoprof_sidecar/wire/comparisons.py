@@ -17,6 +17,8 @@ class NamedWindow(NamedTuple):
 
     name: str
     window: Snapshot
+    is_file: bool = False
+    """Whether it was read from a file where it was asked for, and not from the sidecar."""
 
 
 def report_comparison(base: NamedWindow, head: NamedWindow, changes: Sequence[Change], functions: int) -> Report:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from random import Random
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -50,8 +50,8 @@ def test_the_table_shows_ratios_and_what_they_are_worth(run: Run) -> None:
     assert "1.2" in lines[1] or "1.3" in lines[1]
     assert lines[-3:] == [
         "Functions: 2",
-        "Base: base.json, 1 min from 2025-11-22T23:59:00Z. Complete: nothing was lost",
-        "Head: slower.json, 1 min from 2025-11-22T23:59:00Z. Complete: nothing was lost",
+        "Base: file base.json, 1 min from 2025-11-22T23:59:00Z. Complete: nothing was lost",
+        "Head: file slower.json, 1 min from 2025-11-22T23:59:00Z. Complete: nothing was lost",
     ]
 
 
@@ -230,6 +230,17 @@ def test_a_sidecar_that_does_not_say_is_not_one_that_has_none(ask: Run, sidecar:
     assert (1, True) == (refused.code, refused.err.startswith("chronoprof: 403 forbidden: no"))
     away = ask("compare", "base.json", "live", "--url", "unix:///nowhere")
     assert (1, True) == (away.code, away.err.startswith("chronoprof: no answer from unix:///nowhere"))
+
+
+@pytest.mark.parametrize("name", ["live", "version:1.4", "-1d..now"])
+def test_a_file_does_not_stand_for_a_window_of_the_sidecar(ask: Run, sidecar: StandIn, name: str) -> None:
+    """A file that is called like one is not read in its place, and each side says where it is from."""
+    Path(name).write_bytes(Path("base.json").read_bytes())
+    sidecar.answer(f"GET /api/v1/profiling/saves/{quote(name, safe='')}", Path("slower.json").read_bytes())
+    ran = ask("compare", "base.json", name, *GATE)
+    assert ran.code == 1
+    assert "\nBase: file base.json, " in ran.out
+    assert f"\nHead: the sidecar's {name}, " in ran.out
 
 
 def test_files_are_compared_without_any_package() -> None:

@@ -6,6 +6,7 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_a_file_is_downloaded_byte_by_byte(ask: Run, sidecar: StandIn) -> None:
     assert "Wrote b.json.\n" == ask("saves", "b.json").out
     assert 0 == ask("saves", "b.json", "-o", "c.json").code
     assert content == Path("b.json").read_bytes() == Path("c.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["live", "version:1.4", "-1d..now"])
+def test_a_computed_window_becomes_a_save(ask: Run, sidecar: StandIn, name: str) -> None:
+    """What the sidecar computes lands in a .json file: one called `live` would stand for the window that it was."""
+    sidecar.answer(f"{SAVES}/{quote(name, safe='')}", b"{}")
+    assert 0 == ask("saves", name).code
+    assert [f"{name}.json"] == [path.name for path in Path().iterdir()]
 
 
 def test_nothing_here_is_overwritten(ask: Run, sidecar: StandIn) -> None:

@@ -16,7 +16,7 @@ from chronoprof_sidecar.cli.compare.tables import render_changes
 from chronoprof_sidecar.cli.table import terminal_width
 from chronoprof_sidecar.cli.target import add_target_options
 from chronoprof_sidecar.cli.text import harmless, harmless_json
-from chronoprof_sidecar.cli.windows import WINDOW_HELP, find_window
+from chronoprof_sidecar.cli.windows import WINDOW_HELP, find_window, is_here
 from chronoprof_sidecar.domain.compare import Change, compare, largest_first, side_of
 from chronoprof_sidecar.domain.conditions import Condition
 from chronoprof_sidecar.domain.table import Selection
@@ -68,7 +68,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what changed, and what the gate says of it."""
     base, head = (
-        NamedWindow(name, narrow(find_window(args, name, args.service), Selection(service=args.service)))
+        NamedWindow(name, narrow(find_window(args, name, args.service), Selection(service=args.service)), is_here(name))
         for name in (args.base, args.head)
     )
     sides = side_of(base.window), side_of(head.window)

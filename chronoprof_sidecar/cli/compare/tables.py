@@ -59,4 +59,6 @@ def _format_row(change: Change) -> list[str]:
 def _describe_side(title: str, side: NamedWindow) -> str:
     report = report_side(side)
     start = str(report["window_start"])[:19]
-    return f"{title}: {harmless(side.name)}, {format_age(report['seconds'])} from {start}Z. {describe_losses(report)}"
+    origin = "file" if side.is_file else "the sidecar's"
+    described = f"{title}: {origin} {harmless(side.name)}"
+    return f"{described}, {format_age(report['seconds'])} from {start}Z. {describe_losses(report)}"
