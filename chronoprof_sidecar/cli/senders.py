@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from chronoprof_sidecar.cli.command import Subparsers, add_asking_command, ask
 from chronoprof_sidecar.cli.table import Column, render_table, terminal_width
-from chronoprof_sidecar.cli.text import format_age, format_count, format_text, is_number
+from chronoprof_sidecar.cli.text import format_age, format_count, format_text, is_number, name_some
 from chronoprof_sidecar.cli.transport import as_list, as_mapping
 from chronoprof_sidecar.protocol import SENDERS_PATH
 
@@ -64,19 +64,18 @@ def render_senders(senders: Sequence[Sender], max_width: int | None, *, with_end
 
 def _hint(service: str, running: Sequence[Sender], max_width: int | None) -> list[str]:
     """Return what it may mean that processes of a service are silent: one line of text, or none where none is."""
-    silent = sum(_is_silent(sender) for sender in running)
+    silent = [_instance(sender) for sender in running if _is_silent(sender)]
     if not silent:
         return []
-    fell = f"{service}: {silent} of {_processes(len(running))} fell silent without a last batch"
-    if silent < len(running):
-        text = f"{fell} while the rest goes on: killed, hung, or cut off from the sidecar?"
-    else:
-        text = f"{fell}: killed, hung, cut off from the sidecar, or not called any more?"
-    return [text if max_width is None else fill(text, max_width)]
+    fell = f"{service}: {len(silent)} of {_processes(len(running))} fell silent without a last batch"
+    if len(silent) < len(running):
+        fell += f" while the rest goes on ({name_some(silent)})"
+    text = f"{fell}: killed, hung, cut off from the sidecar, or not called any more?"
+    return [text if max_width is None else fill(text, max_width, break_on_hyphens=False)]
 
 
 def _format_row(sender: Sender) -> list[str]:
-    labels = [format_text(sender.get(name)) for name in ("instance", "service", "version")]
+    labels = [_instance(sender), *(format_text(sender.get(name)) for name in ("service", "version"))]
     last_batch = format_text(sender.get("last_batch"))
     # An ended process is silent for good, which is no reason to worry.
     silent = "ended" if sender.get("final") is True else format_age(sender.get("silent_seconds"))
@@ -88,6 +87,11 @@ def _format_row(sender: Sender) -> list[str]:
 def _is_silent(sender: Sender) -> bool:
     seconds = sender.get("silent_seconds")
     return is_number(seconds) and seconds >= SILENT_SECONDS
+
+
+def _instance(sender: Sender) -> str:
+    """Return what a process is called; one without a name has the id that its shim drew."""
+    return format_text(sender.get("instance") or sender.get("id"))
 
 
 def _service(sender: Sender) -> str:

@@ -5,11 +5,14 @@ Owns what people read: harmless names, their width, durations and counts. Must n
 
 import json
 import unicodedata
+from collections.abc import Sequence
 from typing import Final, TypeGuard
 
 ELLIPSIS: Final = "…"
 NOTHING: Final = "-"
 """Stands for a figure that is not there."""
+NAMED: Final = 3
+"""Names that are given where something is said of many."""
 
 
 def harmless(text: str) -> str:
@@ -50,6 +53,12 @@ def shorten(text: str, width: int) -> str:
 def format_text(value: object) -> str:
     """Return a text of the server, harmless; `-` when it is empty or none."""
     return harmless(value) if isinstance(value, str) and value else NOTHING
+
+
+def name_some(names: Sequence[str]) -> str:
+    """Return the first few of many names, and how many more there are."""
+    rest = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def format_count(value: object) -> str:

@@ -54,8 +54,8 @@ def test_silence_is_explained_by_what_the_others_do() -> None:
     assert hints(SENDER) == []
     assert hints(SILENT, SENDER) == [
         (
-            "shop: 1 of 2 processes fell silent without a last batch while the rest goes on: "
-            "killed, hung, or cut off from the sidecar?"
+            "shop: 1 of 2 processes fell silent without a last batch while the rest goes on (web-1:413): "
+            "killed, hung, cut off from the sidecar, or not called any more?"
         )
     ]
     assert hints(SILENT) == [
@@ -65,6 +65,14 @@ def test_silence_is_explained_by_what_the_others_do() -> None:
         )
     ]
     assert hints(SILENT, SENDER | {"service": "till"}) == hints(SILENT)
+
+
+def test_suspects_are_named() -> None:
+    """Three instances at most; a process without one goes by its id, in the table, too."""
+    nameless = SILENT | {"instance": ""}
+    lines = render_senders([nameless, SILENT, SILENT, SILENT, SENDER], None).split("\n")
+    assert lines[1].startswith("5f1c ")
+    assert "(5f1c, web-1:413, web-1:413 and 1 more)" in lines[-1]
 
 
 @pytest.mark.parametrize("width", [80, 100])

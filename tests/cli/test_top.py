@@ -40,6 +40,14 @@ def press(view: View, keys: str) -> bool:
     return [view.press(key) for key in keys][-1]
 
 
+def test_a_service_without_a_name_is_shown() -> None:
+    """What has none is a dash, as in every table, and not a line that breaks off."""
+    board, answer = Board(), report({"a": 1})
+    answer["meta"]["services"] = ["", "shop"]
+    board.update(answer, 1.0)
+    assert board.remarks()[0] == "1 function of -, shop"
+
+
 # --- keys -----------------------------------------------------------------------------------------------------------
 
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from chronoprof_sidecar.cli.command import Subparsers
-from chronoprof_sidecar.cli.compare.gate import Gate, name_some
+from chronoprof_sidecar.cli.compare.gate import Gate
 from chronoprof_sidecar.cli.compare.markdown import render_markdown
 from chronoprof_sidecar.cli.compare.tables import render_changes
 from chronoprof_sidecar.cli.table import terminal_width
 from chronoprof_sidecar.cli.target import add_target_options
-from chronoprof_sidecar.cli.text import harmless, harmless_json
+from chronoprof_sidecar.cli.text import harmless, harmless_json, name_some
 from chronoprof_sidecar.cli.windows import WINDOW_HELP, find_window, is_here
 from chronoprof_sidecar.domain.compare import Change, compare, largest_first, side_of
 from chronoprof_sidecar.domain.conditions import Condition

@@ -5,14 +5,11 @@ Owns the sentences. When a condition is met belongs to `domain.conditions`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
-from chronoprof_sidecar.cli.text import format_duration
+from chronoprof_sidecar.cli.text import format_duration, name_some
 from chronoprof_sidecar.domain.compare import Change
 from chronoprof_sidecar.domain.conditions import Condition
-
-_NAMED: Final = 3
-"""Names that are given where something is said of many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +56,6 @@ class Gate:
         gone = [change.function_name for change in self.changes if change.head is None]
         found = [f"{word}: {name_some(names)}" for word, names in (("new", new), ("gone", gone)) if names]
         return [f"Called on one side alone: {'; '.join(found)}"] if found else []
-
-
-def name_some(names: Sequence[str]) -> str:
-    """Return the first few of many names, and how many more there are."""
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _describe(condition: Condition, change: Change) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from chronoprof_sidecar.cli.data import describe_losses
 from chronoprof_sidecar.cli.sparkline import sparkline
 from chronoprof_sidecar.cli.table import Column
-from chronoprof_sidecar.cli.text import NOTHING, format_count, format_duration, harmless, is_number
+from chronoprof_sidecar.cli.text import NOTHING, format_count, format_duration, format_text, harmless, is_number
 from chronoprof_sidecar.cli.transport import as_mapping
 
 RATE: Final = "CALLS/s"
@@ -57,7 +57,7 @@ class Board:
     def remarks(self) -> list[str]:
         """Return what must be known about the figures: whose they are, and what is missing from them."""
         meta = as_mapping(self._report.get("meta"))
-        services = ", ".join(harmless(str(service)) for service in meta.get("services") or ()) or NOTHING
+        services = ", ".join(map(format_text, meta.get("services") or ())) or NOTHING
         functions = format_count(meta.get("functions"))
         noun = "function" if functions == "1" else "functions"
         return [f"{functions} {noun} of {services}", describe_losses(meta)]
