@@ -21,6 +21,7 @@ from chronoprof_sidecar.errors import FileExistsConflictError, MalformedRequestE
 from chronoprof_sidecar.protocol import SAVES_PATH
 from chronoprof_sidecar.wire.save_format import load_save
 
+EXPORT_ENDING: Final = ".csv"
 WINDOW_HELP: Final = (
     "a save file here, or what the sidecar has: the name of a save, live, version:1.4, or a span such as -1d..now"
 )
@@ -37,13 +38,14 @@ def find_window(args: argparse.Namespace, name: str, service: str | None = None)
         SettingsError: there is no file, and without a key or a proper URL no sidecar can be asked.
         UnreachableError: there is no file, and no sidecar answered.
         RefusedError: there is no file, and the sidecar refused to say.
-        MalformedRequestError: the file is no save.
+        MalformedRequestError: the file is no save, or the name is that of an export.
     """
     path = Path(name)
     if is_here(name):
         return parse_save(name, read_file(path))
     if path.suffix == SAVE_ENDING and path.name != name:
         raise NotFoundError(f"there is no file {name}")
+    _refuse_export(name)
     query = None if path.suffix == SAVE_ENDING else {"service": service}
     try:
         content = ask(args).download(f"{SAVES_PATH}/{quote(name, safe='')}", name, query).body
@@ -79,10 +81,19 @@ def parse_save(name: str, content: bytes) -> Snapshot:
     Raises:
         MalformedRequestError: it is none; the message begins with its name.
     """
+    _refuse_export(name)
     try:
         return load_save(content)
     except MalformedRequestError as error:
         raise MalformedRequestError(f"{name}: {error}") from error
+
+
+def _refuse_export(name: str) -> None:
+    if Path(name).suffix == EXPORT_ENDING and not is_computed(name):
+        raise MalformedRequestError(
+            f"{name}: a {EXPORT_ENDING} file is an export without distributions, which cannot be compared or merged;"
+            f" save the window as {SAVE_ENDING}"
+        )
 
 
 def write_file(path: Path, content: Iterable[bytes], *, overwrite: bool) -> None:

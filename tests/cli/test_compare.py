@@ -199,11 +199,14 @@ def test_one_service_alone_can_be_compared(run: Run) -> None:
         (["base.json", "equal.json", "--json", "--markdown"], 2, "not allowed with"),
         (["base.json", "missing.json"], 2, "missing.json is no file here, and no sidecar can be asked for it: no key"),
         (["base.json", "nowhere/missing.json"], 1, "no file nowhere/missing.json"),
+        (["base.json", "export.csv"], 1, "export.csv: a .csv file is an export"),
+        (["missing.csv", "base.json"], 1, "missing.csv: a .csv file is an export"),
         (["base.json", "broken.json"], 1, "broken.json: not a save"),
     ],
 )
 def test_what_cannot_be_compared_is_said(run: Run, argv: list[str], code: int, message: str) -> None:
     """Usage and settings are 2, what is missing or no save is 1, and the line names it."""
+    Path("export.csv").write_text("function_name,service\r\n")
     Path("broken.json").write_text('{"data": {}}')
     ran = run("compare", *argv)
     assert (code, "") == (ran.code, ran.out)

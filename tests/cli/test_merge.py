@@ -75,7 +75,7 @@ def test_an_output_is_overwritten_by_force_alone(run: Run) -> None:
     ("argv", "code", "message"),
     [
         (["a.json", "results.json", "-o", "c.json"], 1, "results.json: not a save: it has no 'schema_version'"),
-        (["a.json", "export.csv", "-o", "c.json"], 1, "export.csv: not a save"),
+        (["a.json", "export.csv", "-o", "c.json"], 1, "export.csv: a .csv file is an export"),
         (["a.json", "missing.json", "-o", "c.json"], 1, "cannot read missing.json"),
         (["a.json", "copy.json", "-o", "c.json"], 1, "copy.json is a save that was given already"),
         (["a.json", "-o", "nowhere/c.json"], 1, "cannot write nowhere/c.json"),
