@@ -93,12 +93,40 @@ def test_calls_while_uwsgi_loads_the_app(
     assert (LEFT_BEHIND in app.log()) == (not early_calls)
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="a uWSGI without threads has no wheel for this Python")
-@pytest.mark.parametrize("arguments", [[], MASTER, [*MASTER, "--lazy-apps"]], ids=["alone", "master", "lazy-apps"])
-def test_uwsgi_without_threads(sidecar: Sidecar, tmp_path: Path, threadless_uwsgi: Path, arguments: list[str]) -> None:
+NEEDS_OLD_UWSGI = pytest.mark.skipif(sys.version_info >= (3, 13), reason="a uWSGI without threads has no wheel here")
+
+
+@NEEDS_OLD_UWSGI
+def test_uwsgi_without_threads(sidecar: Sidecar, tmp_path: Path, threadless_uwsgi: Path) -> None:
     """Where no thread can run, the requests themselves send, the exit sends the rest, and it is said."""
-    with closing(Uwsgi(sidecar, tmp_path, *arguments, PYTHONPATH=str(threadless_uwsgi))) as app:
+    with closing(Uwsgi(sidecar, tmp_path, PYTHONPATH=str(threadless_uwsgi))) as app:
         answered = load(app)
         app.stop()
     assert_counted(sidecar, {ENDPOINT: answered, FUNCTION: answered}, app, senders_at_most=2)
+    assert THREADLESS in app.log()
+
+
+@NEEDS_OLD_UWSGI
+@pytest.mark.parametrize("arguments", [MASTER, [*MASTER, "--lazy-apps"]], ids=["master", "lazy-apps"])
+def test_uwsgi_workers_without_threads(
+    sidecar: Sidecar, tmp_path: Path, threadless_uwsgi: Path, arguments: list[str]
+) -> None:
+    """Nor do workers need one: each sends in its requests what is due, and all is counted once.
+
+    uWSGI may kill them before they can say farewell, so the figures are waited for.
+    """
+    python_path = str(threadless_uwsgi)
+    with closing(Uwsgi(sidecar, tmp_path, *arguments, PYTHONPATH=python_path, CHRONOPROF_FLUSH_INTERVAL="0.05")) as app:
+        answered = load(app)
+
+        def all_counted() -> bool:
+            nonlocal answered
+            assert 200 == app.get("/items/1")
+            answered += 1
+            return {ENDPOINT: answered, FUNCTION: answered} == sidecar.calls()
+
+        wait_until(all_counted, "a moment at which both workers have sent all")
+        app.stop()
+    assert {ENDPOINT: answered, FUNCTION: answered} == sidecar.calls()
+    assert 2 >= len(sidecar.senders())
     assert THREADLESS in app.log()

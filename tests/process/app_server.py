@@ -43,6 +43,7 @@ class AppServer:
             try:
                 connection.request("GET", path, headers={"Connection": "close"})
                 answer = connection.getresponse()
+                answer.length = None  # to be read until the server hangs up: only then has it done with the request
                 answer.read()
                 return answer.status
             finally:
