@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -43,9 +44,17 @@ async def settle(store: Store) -> None:
     """Return when the store has nothing to do any more."""
     assert isinstance(store, EmbeddedStore)
     upkeep = store._parts.writer._upkeep
-    async with asyncio.timeout(30):
-        while upkeep.due_in_seconds() <= 0:  # noqa: ASYNC110  the store tells nobody that it is done
-            await asyncio.sleep(0)
+    await wait_while(lambda: upkeep.due_in_seconds() <= 0, store)
+
+
+async def wait_while(condition: Callable[[], bool], store: EmbeddedStore) -> None:
+    """Return when a condition no longer holds; looks after each call that the disk's thread has ended.
+
+    Looking without a pause would keep the interpreter from that thread.
+    """
+    async with asyncio.timeout(60):
+        while condition():
+            await store._parts.database_thread.run(bool)
 
 
 def retention_of(store: Store) -> Retention:
@@ -119,9 +128,9 @@ async def test_an_hour_that_is_being_erased_is_not_read(
     with monkeypatch.context() as patch:
         patch.setattr(Retention, "step", step_and_read)
         await count_at(harness, store, minutes_counted[-1])
-        async with asyncio.timeout(30):
-            while retention_of(store)._pending:  # noqa: ASYNC110  the store tells nobody that it is done
-                await asyncio.sleep(0)
+        assert isinstance(store, EmbeddedStore)
+        ageing = retention_of(store)
+        await wait_while(lambda: ageing._pending, store)
     await harness.close()
     assert len(answers) > 4
     for number in range(1, len(answers) + 1):
