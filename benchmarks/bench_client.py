@@ -2,8 +2,9 @@
 
     make bench-client                       # ARGS=--quick for a glance
 
-Each figure is measured in a process of its own; a round measures all of them once, and the table shows the median of
-the rounds with the smallest and the largest. Ratios come first: they survive a change of machine.
+Each figure is measured in a process of its own, in turns with what its ratio is to; a round measures all of them once.
+The table shows the median ratio of the rounds with the smallest and the largest, and nanoseconds last: ratios survive
+a change of machine.
 """
 
 import argparse
@@ -16,54 +17,63 @@ from importlib.util import find_spec
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
 
-from benchmarks.client_process import GENERIC_BRIEFLY
+from benchmarks.client_process import SPECIAL
 from benchmarks.client_variants import BLOCK, FLOOR, GENERIC, GENERIC_ASYNC, VARIANTS
 from benchmarks.machine import describe_machine
 from benchmarks.surroundings import surroundings
 
 THREADS: Final = 4
 PACKAGES: Final = ("prometheus_client", "datadog", "opentelemetry-sdk", "statsd", "starlette", "flask", "numpy")
-SPECIAL: Final = {
+TITLES: Final = {
     "cpu": "CPU of `timed` until acknowledged",
     "cpu-numpy": "the same, numpy imported by the app",
-    GENERIC_BRIEFLY: "two clock reads, *args, **kwargs, in turns as short as requests",
     "asgi": "ASGI middleware, a request (Starlette)",
     "wsgi": "WSGI middleware, a request (Flask)",
 }
 
 
 class Case(NamedTuple):
-    """One figure of a round."""
+    """One ratio of a round: a variant, and what it is measured beside."""
 
     name: str
+    beside: str
     threads: int = 1
 
     @property
     def title(self) -> str:
         """What the table calls it."""
-        return SPECIAL.get(self.name) or VARIANTS[self.name].title
+        title = TITLES.get(self.name) or VARIANTS[self.name].title
+        return f"{title}, {self.threads} threads" if self.threads > 1 else title
 
 
-Figures = dict[Case, list[float]]
+class Figure(NamedTuple):
+    """What one process measured."""
 
-COMPARISONS: Final = (
-    ("`timed` against the floor", Case("timed"), Case(FLOOR)),
-    ("`timer` against a context manager that records nothing", Case("timer"), Case(BLOCK)),
-    (f"`timed`, {THREADS} threads against one", Case("timed", THREADS), Case("timed")),
-)
+    ns: float
+    ratio: float
+
+
+Figures = dict[Case, list[Figure]]
+
+COMPARISONS: Final = {
+    "`timed` against the floor": Case("timed", FLOOR),
+    "`timer` against a context manager that records nothing": Case("timer", BLOCK),
+    f"`timed`, {THREADS} threads against one": Case("timed", "timed", THREADS),
+}
 
 
 def select_cases(names: Sequence[str] | None) -> list[Case]:
     """Return the cases whose packages are installed."""
-    cases = [Case(name) for name in (*VARIANTS, *SPECIAL)]
-    cases += [Case(name, THREADS) for name, variant in VARIANTS.items() if not variant.is_async]
+    cases = [Case(name, _base_of(name)) for name in (*VARIANTS, *SPECIAL)]
+    cases += [Case(name, GENERIC, THREADS) for name, variant in VARIANTS.items() if not variant.is_async]
+    cases += COMPARISONS.values()
     if names is not None:
         cases = [case for case in cases if case.name in names]
     return [case for case in cases if _is_installed(case.name)]
 
 
 def run_rounds(cases: Sequence[Case], rounds: int) -> Figures:
-    """Return the nanoseconds of every case, one for each round."""
+    """Return the figures of every case, one for each round."""
     figures: Figures = {case: [] for case in cases}
     with surroundings() as around:
         for _ in range(rounds):
@@ -74,16 +84,12 @@ def run_rounds(cases: Sequence[Case], rounds: int) -> Figures:
 
 def print_table(figures: Figures) -> None:
     """Print ratios first, then nanoseconds."""
-    medians = {case: statistics.median(values) for case, values in figures.items()}
-    print(f"\n{'nanoseconds added to one call':62} {'ratio':>6} {'median':>8} {'min':>8} {'max':>8}")
+    titles = {case: title for title, case in COMPARISONS.items()}
+    print(f"\n{'added to one call':66} {'ratio':>6} {'min':>6} {'max':>6} {'ns':>8}")
     for case, values in figures.items():
-        base = _base_of(case)
-        ratio = f"{medians[case] / medians[base]:6.2f}" if base in medians else "      "
-        threads = f", {case.threads} threads" if case.threads > 1 else ""
-        print(f"{case.title + threads:62} {ratio} {medians[case]:8.0f} {min(values):8.0f} {max(values):8.0f}")
-    for title, ours, base in COMPARISONS:
-        if ours in medians and base in medians:
-            print(f"{title:62} {medians[ours] / medians[base]:6.2f}")
+        ratios = [value.ratio for value in values]
+        spread = f"{statistics.median(ratios):6.2f} {min(ratios):6.2f} {max(ratios):6.2f}"
+        print(f"{titles.get(case, case.title):66} {spread} {statistics.median(value.ns for value in values):8.0f}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -99,11 +105,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     print_table(run_rounds(select_cases(arguments.only), rounds))
 
 
-def _base_of(case: Case) -> Case:
-    """Return the case that ratios are to: the generic wrapper, called and measured as this case is."""
-    if case.name in {"asgi", "wsgi", GENERIC_BRIEFLY}:
-        return Case(GENERIC_BRIEFLY)
-    return Case(GENERIC_ASYNC if case.name in VARIANTS and VARIANTS[case.name].is_async else GENERIC)
+def _base_of(name: str) -> str:
+    """Return what ratios are to: two clock reads inside `*args, **kwargs`, of the same kind."""
+    return GENERIC_ASYNC if name in VARIANTS and VARIANTS[name].is_async else GENERIC
 
 
 def _is_installed(name: str) -> bool:
@@ -113,19 +117,15 @@ def _is_installed(name: str) -> bool:
     return package is None or find_spec(package.partition(".")[0]) is not None
 
 
-def _measure(case: Case, environ: dict[str, str]) -> float:
+def _measure(case: Case, environ: dict[str, str]) -> Figure:
+    command = [sys.executable, "-m", "benchmarks.client_process", case.name]
+    command += [f"--threads={case.threads}", f"--beside={case.beside}"]
     with TemporaryDirectory() as directory:
         if case.name in VARIANTS and VARIANTS[case.name].multiprocess:
             environ = {**environ, "PROMETHEUS_MULTIPROC_DIR": directory}
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.client_process", case.name, f"--threads={case.threads}"],
-            env=environ,
-            stdout=subprocess.PIPE,
-            check=True,
-            timeout=120,
-        )
-    nanoseconds: float = json.loads(done.stdout)["ns"]
-    return nanoseconds
+        done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True, timeout=120)
+    measured = json.loads(done.stdout)
+    return Figure(measured["ns"], measured["ns"] / measured["beside_ns"])
 
 
 if __name__ == "__main__":

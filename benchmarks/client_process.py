@@ -1,8 +1,9 @@
-"""One measured process: nanoseconds or CPU that one variant adds to a call. `bench_client` starts it for every round.
+"""One measured process: what one variant adds to a call, and what another adds, measured in turns beside each other.
 
-    python -m benchmarks.client_process timed --threads 4
+    python -m benchmarks.client_process timed --beside generic
 
-Prints one JSON object. Wrapped and bare function are measured in alternation, and of the repetitions the smallest
+Prints one JSON object: nanoseconds of either. A machine that is shared changes its speed within seconds, so a ratio is
+of two things that took turns in one process; wrapped and bare function alternate, and of the repetitions the smallest
 counts: whatever else the machine does only ever adds. The garbage collector stays on, as in production. Requests are
 measured in shorter turns and more of them: they take a hundred times as long as what the middleware adds to them.
 """
@@ -13,18 +14,34 @@ import importlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from benchmarks.client_variants import GENERIC, VARIANTS, Function, work, work_async
+from benchmarks.client_variants import VARIANTS, Function, work, work_async
 
-REPETITIONS: Final = 7
-SECONDS_A_REPETITION: Final = 0.06
-GENERIC_BRIEFLY: Final = "generic-briefly"
-REQUEST_REPETITIONS: Final = 150
-SECONDS_OF_REQUESTS: Final = 0.004
-CPU_CALLS: Final = 1_000_000
+Measure = Callable[[Function, int], float]
+"""Takes a function and a number of calls, and returns the seconds that they took."""
+
+
+class Pace(NamedTuple):
+    """How often, and for how long, one function is called in its turn."""
+
+    repetitions: int = 15
+    seconds: float = 0.03
+
+
+class Subject(NamedTuple):
+    """A function as it is and as it is timed, and how its calls are measured."""
+
+    bare: Function
+    wrapped: Function
+    measure: Measure
+    pace: Pace = Pace()
+
+
+PACE_OF_REQUESTS: Final = Pace(150, 0.004)
+PACE_OF_CPU: Final = Pace(5, 0.3)
 
 
 def time_calls(function: Function, calls: int) -> float:
@@ -49,7 +66,7 @@ def time_async_calls(function: Function, calls: int) -> float:
     return asyncio.run(run())
 
 
-def time_in_threads(threads: int) -> Callable[[Function, int], float]:
+def time_in_threads(threads: int) -> Measure:
     """Return what times calls that are spread over threads."""
 
     def time_spread(function: Function, calls: int) -> float:
@@ -76,43 +93,38 @@ def time_in_threads(threads: int) -> Callable[[Function, int], float]:
     return time_spread
 
 
-def added_ns(
-    bare: Function,
-    wrapped: Function,
-    measure: Callable[[Function, int], float],
-    repetitions: int = REPETITIONS,
-    seconds: float = SECONDS_A_REPETITION,
-) -> float:
-    """Return the nanoseconds that wrapping adds to one call."""
-    measure(wrapped, 200)
-    calls = max(1, round(seconds / (measure(wrapped, 2000) / 2000)))
-    times = [(measure(wrapped, calls), measure(bare, calls)) for _ in range(repetitions)]
-    return (min(each for each, _ in times) - min(each for _, each in times)) / calls * 1e9
-
-
-def cpu_ns_a_call(calls: int) -> float:
-    """Return the CPU nanoseconds that our `timed` costs a call, folding and sending until acknowledged included."""
+def cpu_until_acknowledged(function: Function, calls: int) -> float:
+    """Return the CPU seconds of so many calls, with the folding and sending of what they recorded."""
     profiler = importlib.import_module("chronoprof_sidecar.client").profiler
-    timed = profiler.timed(work)
-    timed(object())
-    profiler.flush(10.0)
     before = time.process_time()
-    time_calls(timed, calls)
+    time_calls(function, calls)
     if not profiler.flush(30.0):
         raise RuntimeError(f"not all calls were acknowledged: {profiler.stats()}")
-    with_timing = time.process_time() - before
-    before = time.process_time()
-    time_calls(work, calls)
-    return (with_timing - (time.process_time() - before)) / calls * 1e9
+    return time.process_time() - before
 
 
-def middleware_ns(kind: str) -> float:
-    """Return the nanoseconds that our middleware adds to one request of a Starlette or Flask app, without a network."""
-    calls = _asgi_calls() if kind == "asgi" else _wsgi_calls()
-    return added_ns(*calls, REQUEST_REPETITIONS, SECONDS_OF_REQUESTS)
+def added_ns(subjects: Sequence[Subject], pace: Pace) -> list[float]:
+    """Return the nanoseconds that wrapping adds to one call of each subject, all of them measured in turns."""
+    calls = [_calls_for(subject, pace.seconds) for subject in subjects]
+    rounds = [
+        [
+            (subject.measure(subject.wrapped, count) / count, subject.measure(subject.bare, count) / count)
+            for subject, count in zip(subjects, calls, strict=True)
+        ]
+        for _ in range(pace.repetitions)
+    ]
+    return [
+        1e9 * (min(wrapped for wrapped, _ in turns) - min(bare for _, bare in turns))
+        for turns in zip(*rounds, strict=True)
+    ]
 
 
-def _asgi_calls() -> tuple[Function, Function, Callable[[Function, int], float]]:
+def _calls_for(subject: Subject, seconds: float) -> int:
+    subject.measure(subject.wrapped, 200)
+    return max(1, round(seconds / (subject.measure(subject.wrapped, 2000) / 2000)))
+
+
+def _asgi_subject() -> Subject:
     from starlette.applications import Starlette  # noqa: PLC0415  only where it is measured
     from starlette.responses import PlainTextResponse  # noqa: PLC0415
     from starlette.routing import Route  # noqa: PLC0415
@@ -140,10 +152,10 @@ def _asgi_calls() -> tuple[Function, Function, Callable[[Function, int], float]]
 
         return request
 
-    return call(make_app()), call(ProfilingMiddleware(make_app())), time_async_calls
+    return Subject(call(make_app()), call(ProfilingMiddleware(make_app())), time_async_calls, PACE_OF_REQUESTS)
 
 
-def _wsgi_calls() -> tuple[Function, Function, Callable[[Function, int], float]]:
+def _wsgi_subject() -> Subject:
     from flask import Flask  # noqa: PLC0415  only where it is measured
     from werkzeug.test import create_environ  # noqa: PLC0415
 
@@ -166,32 +178,43 @@ def _wsgi_calls() -> tuple[Function, Function, Callable[[Function, int], float]]
 
         return request
 
-    return call(make_app()), call(ProfilingMiddleware(make_app())), time_calls
+    return Subject(call(make_app()), call(ProfilingMiddleware(make_app())), time_calls, PACE_OF_REQUESTS)
 
 
-def measure(name: str, threads: int) -> float:
-    """Return the nanoseconds that one variant, or one of our special cases, adds."""
-    if name in {"cpu", "cpu-numpy"}:
-        if name == "cpu-numpy":
-            importlib.import_module("numpy")
-        return cpu_ns_a_call(CPU_CALLS)
-    if name in {"asgi", "wsgi"}:
-        return middleware_ns(name)
-    if name == GENERIC_BRIEFLY:
-        return added_ns(work, VARIANTS[GENERIC].wrap(work), time_calls, REQUEST_REPETITIONS, SECONDS_OF_REQUESTS)
+def _cpu_subject(*, numpy: bool) -> Subject:
+    if numpy:
+        importlib.import_module("numpy")
+    return Subject(work, VARIANTS["timed"].wrap(work), cpu_until_acknowledged, PACE_OF_CPU)
+
+
+SPECIAL: Final[dict[str, Callable[[], Subject]]] = {
+    "cpu": lambda: _cpu_subject(numpy=False),
+    "cpu-numpy": lambda: _cpu_subject(numpy=True),
+    "asgi": _asgi_subject,
+    "wsgi": _wsgi_subject,
+}
+
+
+def subject_of(name: str, threads: int) -> Subject:
+    """Return a variant, or one of our special cases, ready to be measured."""
+    if name in SPECIAL:
+        return SPECIAL[name]()
     variant = VARIANTS[name]
     bare: Function = work_async if variant.is_async else work
     how = time_async_calls if variant.is_async else time_calls if threads == 1 else time_in_threads(threads)
-    return added_ns(bare, variant.wrap(bare), how)
+    return Subject(bare, variant.wrap(bare), how)
 
 
 def main() -> None:
     """Measure what the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description="What one variant adds to a call, and what another does beside it.")
     parser.add_argument("name")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--beside", required=True)
     arguments = parser.parse_args()
-    print(json.dumps({"ns": measure(arguments.name, arguments.threads)}), flush=True)
+    subject = subject_of(arguments.name, arguments.threads)
+    ours, beside = added_ns([subject, subject_of(arguments.beside, 1)], subject.pace)
+    print(json.dumps({"ns": ours, "beside_ns": beside}), flush=True)
 
 
 if __name__ == "__main__":
