@@ -101,6 +101,7 @@ def test_uwsgi_without_threads(sidecar: Sidecar, tmp_path: Path, threadless_uwsg
     """Where no thread can run, the requests themselves send, the exit sends the rest, and it is said."""
     with closing(Uwsgi(sidecar, tmp_path, PYTHONPATH=str(threadless_uwsgi))) as app:
         answered = load(app)
+        app.wait_until_idle()
         app.stop()
     assert_counted(sidecar, {ENDPOINT: answered, FUNCTION: answered}, app, senders_at_most=2)
     assert THREADLESS in app.log()

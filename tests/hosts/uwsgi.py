@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.process.app_server import AppServer
 from tests.process.gunicorn import FLASK_APP
-from tests.process.sidecar import Sidecar
+from tests.process.sidecar import Sidecar, wait_until
 
 COMMON = ["--need-app", "--die-on-term", "--disable-logging"]
 
@@ -21,3 +21,11 @@ class Uwsgi(AppServer):
             return [*uwsgi, f"--http-socket=127.0.0.1:{port}", f"--module={app}", *COMMON, *arguments]
 
         super().__init__(sidecar, directory, command, **environ)
+
+    def wait_until_idle(self) -> None:
+        """Wait until a uWSGI of one process waits for requests: it runs no exit hook while it is busy with one.
+
+        It is busy for a moment longer than the client sees, and never sleeps in that moment.
+        """
+        state = Path(f"/proc/{self._process.pid}/stat")
+        wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "S", "a uWSGI that waits")
