@@ -5,8 +5,10 @@ import os
 import shutil
 import sqlite3
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from chronoprof_sidecar.domain.batch import Batch
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.errors import MalformedRequestError, SavesFullError, StoreError, UnavailableError
 from chronoprof_sidecar.protocol import OTHER
@@ -174,22 +177,30 @@ async def test_saves_written_last_are_kept(harness: StoreHarness, tmp_path: Path
 
 async def test_a_body_near_the_depth_limit_replays(harness: StoreHarness, tmp_path: Path) -> None:
     """What was accepted with little of the stack left is not refused by a replay that has less."""
-    store = await harness.open()
-    accepted = 0
-    for depth in range(800, 1000):
-        body = f'{{"durations": {{"a": [1]}}, "ignored": {"[" * depth}{"]" * depth}}}'.encode()
+
+    def decode(depth: int) -> Batch | None:
         try:
-            batch = decode_batch(body)
+            return decode_batch(nested(depth))
         except MalformedRequestError:
-            break
+            return None
+
+    store = await harness.open()
+    with ThreadPoolExecutor(1) as thread:  # where hardly anything is on the stack
+        end = thread.submit(bisect_left, range(100_000), True, key=lambda depth: decode(depth) is None).result()
+        batches = list(filter(None, thread.map(decode, range(end - 100, end))))
+    for batch in batches:
         await store.ingest(batch)
-        accepted += 1
     shutil.copytree(tmp_path / "data", tmp_path / "crashed")
     await harness.close()
     crashed = make_harness(tmp_path / "crashed")
-    assert 0 < accepted < 200
-    assert await totals(await crashed.open()) == {"a": (accepted, accepted * 10**9)}
+    assert 90 < len(batches)
+    assert await totals(await crashed.open()) == {"a": (len(batches), len(batches) * 10**9)}
     await crashed.close()
+
+
+def nested(depth: int) -> bytes:
+    """Return a body with a list of such a depth in a field that is ignored."""
+    return f'{{"durations": {{"a": [1]}}, "ignored": {"[" * depth}{"]" * depth}}}'.encode()
 
 
 async def test_links_lead_nowhere(harness: StoreHarness, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ settings to decide what a batch counted as: the journal holds those decisions.
 
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from chronoprof_sidecar.domain.batch import RowKey
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 UNKNOWN_SERVICE: Final = OTHER
 """Takes the loss figures of damage that no longer says whose it is: who asks for any service is told of it."""
+_DEEP_STACK_BYTES: Final = 64 << 20
 
 T = TypeVar("T")
 
@@ -66,8 +68,7 @@ class Recovery:
         memory.begin_window(int(meta["generation"]), int(meta.get("window_start_ns", self._now_ns)))
         self._load_window(int(meta["window_rows"]))
         self._load_senders()
-        with _deeper_recursion():
-            entries = list(self._load_journal())
+        entries = list(self._load_journal())
         checked_lsn = max(int(meta.get("lsn", 0)), int(meta.get("checked_lsn", 0)))
         lsn = max(checked_lsn, *self._lsn_of.values(), *(entry.lsn for entry in entries), 0)
         self._count_missing_entries(lsn - checked_lsn - sum(entry.lsn > checked_lsn for entry in entries))
@@ -127,7 +128,7 @@ class Recovery:
     def _load_journal(self) -> Iterator[Entry]:
         for lsn, record in self._database.load_journal():
             try:
-                yield decode_entry(lsn, record)
+                yield _decode_accepted(lsn, record)
             except (DamagedRecordError, MalformedRequestError):
                 self._damaged.append(("journal", lsn, record))
 
@@ -175,16 +176,23 @@ class Recovery:
         self._memory.dirty.losses.add(service)
 
 
-@contextmanager
-def _deeper_recursion() -> Iterator[None]:
-    """Decode with a deeper stack than any request had: how deep a body may nest depends on what is left of it, and a
-    body that was accepted near that limit must not be refused now."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(2 * limit)
+def _decode_accepted(lsn: int, record: bytes) -> Entry:
+    """Return the entry of a record whose body was accepted once.
+
+    How deep a body may nest depends on what is left of the stack. One that was accepted near that limit must not be
+    refused now, so what seems malformed gets a thread of its own with a deeper stack than any request had.
+    """
     try:
-        yield
-    finally:
-        sys.setrecursionlimit(limit)
+        return decode_entry(lsn, record)
+    except MalformedRequestError:
+        limit, stack_bytes = sys.getrecursionlimit(), threading.stack_size(_DEEP_STACK_BYTES)
+        sys.setrecursionlimit(2 * limit)
+        try:
+            with ThreadPoolExecutor(1) as thread:
+                return thread.submit(decode_entry, lsn, record).result()
+        finally:
+            sys.setrecursionlimit(limit)
+            threading.stack_size(stack_bytes)
 
 
 def finish_rename(database: Database, saves: SaveDirectory, meta: dict[str, int | str]) -> None:
