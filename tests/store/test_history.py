@@ -127,6 +127,7 @@ async def test_an_hour_that_is_being_erased_is_not_read(
 
     with monkeypatch.context() as patch:
         patch.setattr(Retention, "step", step_and_read)
+        patch.setattr(reading, "AGEING_STEPS", 0)
         await count_at(harness, store, minutes_counted[-1])
         assert isinstance(store, EmbeddedStore)
         ageing = retention_of(store)
@@ -216,6 +217,47 @@ async def test_nobody_s_minutes_move_while_he_reads(harness: StoreHarness) -> No
     await harness.close()
 
 
+async def test_readers_that_never_pause_let_the_history_age(harness: StoreHarness) -> None:
+    """While one query waits for the other all the time, minutes become hours all the same; nobody counts one twice."""
+    store = await harness.open(checkpoint_interval_seconds=1)
+    await count_at(harness, store, *(FULL_HOUR + n for n in range(3)))
+    assert isinstance(store, EmbeddedStore)
+    stop = asyncio.Event()
+
+    async def read_on() -> None:
+        while not stop.is_set():
+            assert calls_of(await ask(store, ALL_OF_IT, step=1))["all"] >= 3
+
+    readers = asyncio.gather(*(read_on() for _ in range(3)))
+    for n in range(3, 9):
+        harness.clock.ns = (FULL_HOUR + n) * MINUTE_NS
+        harness.uptime_seconds += 10
+        await store.ingest(make_batch({"all": [1.0]}))
+    ageing = retention_of(store)
+    await wait_while(lambda: FULL_HOUR + 8 not in ageing.minutes or len(ageing.minutes) > 3, store)
+    stop.set()
+    await readers
+    assert calls_of(await ask(store, ALL_OF_IT))["all"] == 9
+    await harness.close()
+
+
+async def test_a_query_that_ends_has_ageing_go_on_at_once(harness: StoreHarness) -> None:
+    """What waited for a query is not put off until the next checkpoint."""
+    store = await harness.open(checkpoint_interval_seconds=1)
+    await count_at(harness, store, *(FULL_HOUR + n for n in range(3)))
+    assert isinstance(store, EmbeddedStore)
+    ageing = retention_of(store)
+    ageing.hold()
+    harness.clock.ns = (FULL_HOUR + 3) * MINUTE_NS
+    harness.uptime_seconds += 10
+    await store.ingest(make_batch({"all": [1.0]}))
+    await wait_while(lambda: len(ageing.minutes) < 4, store)
+    ageing.release()
+    await ask(store, ALL_OF_IT)
+    await wait_while(lambda: len(ageing.minutes) > 3, store)
+    await harness.close()
+
+
 async def test_a_reader_that_comes_before_a_minute_moves_holds_it(
     harness: StoreHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +267,7 @@ async def test_a_reader_that_comes_before_a_minute_moves_holds_it(
     loop, captured = asyncio.get_running_loop(), threading.Event()
     reading_now: list[asyncio.Task[History]] = []
     monkeypatch.setattr(retention, "ADDED_ROWS", 200)
+    monkeypatch.setattr(reading, "AGEING_STEPS", 0)
     used_bytes, hold = Database.used_bytes, Retention.hold
 
     def read_meanwhile(database: Database) -> int:

@@ -112,7 +112,14 @@ async def open_store(
         upkeep=upkeep,
         clock_ns=clock_ns,
     )
-    reader = HistoryReader(database, database_thread, upkeep, retention, settings.max_functions)
+    reader = HistoryReader(
+        database=database,
+        thread=database_thread,
+        queue=queue,
+        upkeep=upkeep,
+        retention=retention,
+        max_functions=settings.max_functions,
+    )
     return EmbeddedStore(
         Parts(
             loaded.lock,

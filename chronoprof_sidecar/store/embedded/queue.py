@@ -57,6 +57,20 @@ class JobQueue:
         self._jobs.append(job)
         self._arrival.set()
 
+    async def run(self, change: Callable[[], Awaitable[Any]]) -> Any:
+        """Have the writer make a change in its turn, and return or raise what that does.
+
+        Raises:
+            UnavailableError: no more jobs are taken, or the writer has failed.
+        """
+        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.put(ChangeJob(change, result))
+        return await result
+
+    def wake(self) -> None:
+        """Have `wait` return without a job: what it is to wait for may have changed."""
+        self._arrival.set()
+
     def refuse(self, reason: str) -> None:
         """Take no more jobs; those taken stay."""
         self.refusal = self.refusal or reason

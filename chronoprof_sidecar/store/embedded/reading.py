@@ -8,7 +8,7 @@ stay minutes, and hours stay, until the reading ends.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, NamedTuple
@@ -17,9 +17,11 @@ from chronoprof_sidecar.domain.batch import RowKey
 from chronoprof_sidecar.domain.history import History, HistoryQuery, Span
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.table import Selection
+from chronoprof_sidecar.errors import UnavailableError
 from chronoprof_sidecar.store.embedded.addition import Figures, decode_row
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.memory import MinuteDelta
+from chronoprof_sidecar.store.embedded.queue import JobQueue
 from chronoprof_sidecar.store.embedded.records import (
     HOUR,
     HOUR_LOSSES,
@@ -36,6 +38,8 @@ SLICE_SECONDS: Final = 0.005
 """After which a slice ends; the query that it is in then takes as long again at most."""
 SLICE_ROWS: Final = 500
 """Rows of one query."""
+AGEING_STEPS: Final = 25
+"""Steps that the history ages by between two queries at most, some 100 ms."""
 
 
 class Source(NamedTuple):
@@ -58,11 +62,19 @@ class Gain:
 class HistoryReader:
     """Answers one query at a time: each takes what time the store has to spare."""
 
-    def __init__(
-        self, database: Database, thread: Worker, upkeep: Upkeep, retention: Retention, max_functions: int
+    def __init__(  # noqa: PLR0913  who writes meanwhile, and where
+        self,
+        *,
+        database: Database,
+        thread: Worker,
+        queue: JobQueue,
+        upkeep: Upkeep,
+        retention: Retention,
+        max_functions: int,
     ) -> None:
         self._database = database
         self._thread = thread
+        self._queue = queue
         self._upkeep = upkeep
         self._retention = retention
         self._max_functions = max_functions
@@ -81,11 +93,21 @@ class HistoryReader:
             UnusableDatabaseError, UnknownOutcomeError: the database cannot be read.
         """
         async with self._turn:
+            await self._let_age()
             self._retention.hold()
             try:
                 return await self._read(query)
             finally:
                 self._retention.release()
+                self._queue.wake()
+
+    async def _let_age(self) -> None:
+        """Let the history age first, by some steps: nothing moves while somebody reads, and somebody may always do."""
+        with suppress(UnavailableError):  # the store is closing: the next start goes on
+            for _ in range(AGEING_STEPS):
+                if not self._retention.due:
+                    return
+                await self._queue.run(self._upkeep.age)
 
     async def _read(self, query: HistoryQuery) -> History:
         gains, sources = self._gains(query), self._sources()

@@ -6,11 +6,11 @@ holds exactly what was acknowledged; it needs no turn in the queue.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self
 
 from chronoprof_sidecar.domain.batch import Batch, Outcome
 from chronoprof_sidecar.domain.history import History, HistoryQuery
@@ -24,7 +24,7 @@ from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError, Unus
 from chronoprof_sidecar.store.embedded.files import SaveDirectory, check_save_name
 from chronoprof_sidecar.store.embedded.lock import DirectoryLock
 from chronoprof_sidecar.store.embedded.memory import Memory
-from chronoprof_sidecar.store.embedded.queue import ChangeJob, IngestJob, Job, JobQueue
+from chronoprof_sidecar.store.embedded.queue import IngestJob, JobQueue
 from chronoprof_sidecar.store.embedded.reading import HistoryReader
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.windows import Windows, name_by_time
@@ -32,8 +32,6 @@ from chronoprof_sidecar.store.embedded.writer import Writer
 from chronoprof_sidecar.wire.saves import render_csv_save, render_json_save
 
 _CHUNK_BYTES: Final = 256 * 1024
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,8 @@ class EmbeddedStore(Store):
     async def ingest(self, batch: Batch) -> Outcome:
         """Count `batch`; see `Store.ingest`."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        return await self._enqueue(IngestJob(batch, outcome), outcome)
+        self._queue.put(IngestJob(batch, outcome))
+        return await outcome
 
     async def snapshot(self, selection: Selection) -> Snapshot:
         """Return rows as of now; see `Store.snapshot`."""
@@ -77,14 +76,14 @@ class EmbeddedStore(Store):
         try:
             return await self._parts.history.read(query)
         except (UnusableDatabaseError, UnknownOutcomeError) as error:
-            await self._change(partial(_fail_with, error))
+            await self._queue.run(partial(_fail_with, error))
             raise
 
     async def reset(self, expected_generation: int | None = None, *, erase_history: bool = False) -> int:
         """Begin a new window; see `Store.reset`."""
         windows = self._parts.windows
         async with self._parts.history.undisturbed() if erase_history else nullcontext():
-            generation: int = await self._change(
+            generation: int = await self._queue.run(
                 lambda: windows.reset(expected_generation, erase_history=erase_history)
             )
             return generation
@@ -103,7 +102,7 @@ class EmbeddedStore(Store):
         save_name = name_by_time(self._parts.clock_ns()) if name is None else name
         check_save_name(save_name, loadable=True)
         windows = self._parts.windows
-        rotation: Rotation = await self._change(lambda: windows.rotate(save_name, expected_generation))
+        rotation: Rotation = await self._queue.run(lambda: windows.rotate(save_name, expected_generation))
         return rotation
 
     async def saves(self) -> list[SaveInfo]:
@@ -142,14 +141,6 @@ class EmbeddedStore(Store):
         parts.saves.close()
         parts.lock.close()
         self._failure.cancel()
-
-    async def _change(self, change: Callable[[], Awaitable[Any]]) -> Any:
-        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        return await self._enqueue(ChangeJob(change, result), result)
-
-    async def _enqueue(self, job: Job, answer: asyncio.Future[T]) -> T:
-        self._queue.put(job)
-        return await answer
 
     async def _write(self) -> None:
         try:

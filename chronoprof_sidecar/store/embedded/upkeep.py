@@ -5,7 +5,7 @@ meanwhile waits for one of them at most.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 from chronoprof_sidecar.errors import UnavailableError
@@ -95,10 +95,21 @@ class Upkeep:
         Raises:
             UnknownOutcomeError: as `Database.transaction`.
         """
-        if self.due_in_seconds() > 0:
-            return
+        if self.due_in_seconds() <= 0:
+            await self._unless_full(self._step)
+
+    async def age(self) -> None:
+        """Erase or age something between two rounds, whether or not the next round is due.
+
+        Raises:
+            UnknownOutcomeError: as `Database.transaction`.
+        """
+        if self._round is None and self._retry_at <= self._monotonic():
+            await self._unless_full(self._erase)
+
+    async def _unless_full(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._step()
+            await step()
         except UnavailableError as error:
             logger.debug("a checkpoint has to wait: %s", error)  # the disk has said so already, and only once
             self._retry_at = self._monotonic() + RETRY_SECONDS
