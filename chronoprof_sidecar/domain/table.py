@@ -37,6 +37,11 @@ class Selection:
         """Return the same selection of these functions alone."""
         return replace(self, names=names)
 
+    @property
+    def any_function(self) -> bool:
+        """Whether rows are asked for whatever their names are."""
+        return self.function_name is None and self.match is None and self.names is None
+
     def covers(self, labels: Labels) -> bool:
         """Say whether rows of these labels are asked for."""
         return self.service in (None, labels.service) and self.version in (None, labels.version)

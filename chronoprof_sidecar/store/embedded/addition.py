@@ -4,7 +4,7 @@ Runs inside a transaction. What is stored is never changed in place, so a slice 
 and adds once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.statistics import FunctionStatistics
@@ -20,6 +20,7 @@ from chronoprof_sidecar.store.embedded.records import (
     encode_losses,
     encode_statistics,
 )
+from chronoprof_sidecar.store.embedded.sums import erase_sums
 
 Figures = FunctionStatistics | Losses
 """What a record of the history holds."""
@@ -36,13 +37,14 @@ def decode_row(slot: Slot, record: bytes) -> tuple[int, Figures]:
     return decode_losses(slot, record) if slot.kind in _LOSSES else decode_statistics(slot, record)
 
 
-def add_rows(database: Database, deltas: Iterable[tuple[Slot, Figures]], lsn: int, now_ns: int) -> list[Slot]:
+def add_rows(database: Database, deltas: Sequence[tuple[Slot, Figures]], lsn: int, now_ns: int) -> list[Slot]:
     """Add each delta to what is stored at its slot, which then counts journal entries up to `lsn`.
 
     A damaged record is kept aside, counted among the losses of its minute or hour, and replaced by the delta alone.
     Returns the slots where that happened.
     """
     damaged: list[Slot] = []
+    erase_sums(database, (slot for slot, _ in deltas))
     for slot, delta in deltas:
         stored = database.load_row(slot)
         try:

@@ -55,6 +55,10 @@ class Hours:
         """Return the hour that was written to longest ago; there must be one."""
         return next(iter(self._spans))
 
+    def newest(self) -> int | None:
+        """Return the hour that was written to last; None when none is kept."""
+        return next(reversed(self._spans), None)
+
     def expired(self) -> int | None:
         """Return the next hour to erase; None when there are no more than are kept."""
         return self.oldest() if len(self._spans) > KEPT_HOURS else None

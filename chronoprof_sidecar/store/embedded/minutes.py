@@ -46,6 +46,10 @@ class Minutes:
         """Return the minute that was written to longest ago; there must be one."""
         return next(iter(self._numbers))
 
+    def newest(self) -> int | None:
+        """Return the minute that was written to last; None when none is kept."""
+        return next(reversed(self._numbers), None)
+
     def expired(self) -> int | None:
         """Return the next minute to add to its hour; None when there are no more than are kept."""
         return self.oldest() if len(self._numbers) > KEPT_MINUTES else None

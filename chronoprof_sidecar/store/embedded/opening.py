@@ -25,6 +25,7 @@ from chronoprof_sidecar.store.embedded.recovery import Recovery, finish_rename
 from chronoprof_sidecar.store.embedded.retention import Retention
 from chronoprof_sidecar.store.embedded.salvage import finish_replacement, replace_damaged
 from chronoprof_sidecar.store.embedded.store import EmbeddedStore, Parts
+from chronoprof_sidecar.store.embedded.sums import Stretch, Sums, load_summed
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.store.embedded.windows import Windows
@@ -45,6 +46,7 @@ class _Loaded:
     minutes: Minutes
     hours: Hours
     erasing_hour: int | None
+    summed: list[Stretch]
 
 
 async def open_store(
@@ -73,11 +75,14 @@ async def open_store(
     memory, database, saves = loaded.memory, loaded.database, loaded.saves
     queue = JobQueue(settings.max_queue_bytes)
     service_clock = ServiceClock(loaded.service_minute, monotonic)
+    sums = Sums(database, database_thread, loaded.minutes, loaded.hours)
+    sums.find_missing(loaded.summed)
     retention = Retention(
         database,
         database_thread,
         loaded.minutes,
         loaded.hours,
+        sums,
         erasing=loaded.erasing_hour,
         max_bytes=settings.max_history_bytes,
         clock_ns=clock_ns,
@@ -174,7 +179,8 @@ def _read(settings: Settings, database: Database, lock: DirectoryLock, now_ns: i
         minutes, hours = load_minutes(database), _read_hours(database, meta)
         erasing = meta.get("erasing_hour", "")
         erasing_hour = None if erasing == "" else int(erasing)
-        return _Loaded(lock, database, saves, memory, service_minute, minutes, hours, erasing_hour)
+        summed = load_summed(database)
+        return _Loaded(lock, database, saves, memory, service_minute, minutes, hours, erasing_hour, summed)
     except BaseException:
         database.close()
         raise

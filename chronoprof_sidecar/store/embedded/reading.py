@@ -3,34 +3,32 @@
 Stored rows are read in slices between commits. Beside them stands what memory gained since: it is copied once, at the
 beginning, and each part of it knows up to which journal entry it goes. A stored row that counts that entry has the part
 already, whenever and however often checkpoints wrote in between; so every call is in the answer exactly once. Minutes
-stay minutes, and hours stay, until the reading ends.
+stay minutes, and hours stay, until the reading ends; nor is a sum made meanwhile, which could count what memory gained.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from time import monotonic
 from typing import Final, NamedTuple
 
-from chronoprof_sidecar.domain.batch import RowKey
 from chronoprof_sidecar.domain.history import History, HistoryQuery, Span
-from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.errors import UnavailableError
-from chronoprof_sidecar.store.embedded.addition import Figures, decode_row
+from chronoprof_sidecar.store.embedded.addition import Figures
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.memory import MinuteDelta
+from chronoprof_sidecar.store.embedded.merging import Gain, Merge, Source
 from chronoprof_sidecar.store.embedded.queue import JobQueue
 from chronoprof_sidecar.store.embedded.records import (
     HOUR,
     HOUR_LOSSES,
     MINUTE,
     MINUTE_LOSSES,
-    DamagedRecordError,
     Slot,
 )
 from chronoprof_sidecar.store.embedded.retention import Retention
+from chronoprof_sidecar.store.embedded.sums import load_sum
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 
@@ -40,23 +38,6 @@ SLICE_ROWS: Final = 500
 """Rows of one query."""
 AGEING_STEPS: Final = 25
 """Steps that the history ages by between two queries at most, some 100 ms."""
-
-
-class Source(NamedTuple):
-    """Where rows of one stretch are stored."""
-
-    kind: int
-    number: int
-    span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """What one minute gained in memory up to a journal entry, and not more."""
-
-    span: Span
-    lsn: int
-    figures: dict[Slot, Figures]
 
 
 class HistoryReader:
@@ -110,11 +91,12 @@ class HistoryReader:
                 await self._queue.run(self._upkeep.age)
 
     async def _read(self, query: HistoryQuery) -> History:
-        gains, sources = self._gains(query), self._sources()
+        gains = self._gains(query)
+        sources = self._sources(summed=not query.per_function and query.selection.any_function)
         earliest = min((source.span.start for source in sources), default=None)
         sources = [source for source in sources if source.span.overlaps(query.span)]
         history = History(query, {source.span for source in sources}, earliest, self._max_functions)
-        merge = Merge(history, gains, {(source.kind, source.number): source.span for source in sources})
+        merge = Merge(history, query.selection, gains, sources)
         position = Position(0, None)
         while position.source < len(sources):
             records, position = await self._thread.run(_read_slice, self._database, sources, position, query.selection)
@@ -130,17 +112,15 @@ class HistoryReader:
             if (span := Span(minute, minute + 1)).overlaps(query.span)
         ]
 
-    def _sources(self) -> list[Source]:
+    def _sources(self, *, summed: bool) -> list[Source]:
         """Return all that is kept, in order of time."""
         gained = (minute for _, minutes in self._upkeep.unwritten_minutes() for minute in minutes)
-        sources = [
-            Source(kind, minute, Span(minute, minute + 1))
-            for minute in {*self._retention.minutes, *gained}
-            for kind in (MINUTE, MINUTE_LOSSES)
-        ]
-        sources += [
-            Source(kind, number, span) for number, span in self._retention.hours.spans() for kind in (HOUR, HOUR_LOSSES)
-        ]
+        sources = []
+        for minute in {*self._retention.minutes, *gained}:
+            span = Span(minute, minute + 1)
+            sources += [Source(MINUTE, minute, span, summed), Source(MINUTE_LOSSES, minute, span)]
+        for number, span in self._retention.hours.spans():
+            sources += [Source(HOUR, number, span, summed), Source(HOUR_LOSSES, number, span)]
         return sorted(sources, key=lambda source: source.span)
 
 
@@ -149,48 +129,6 @@ class Position(NamedTuple):
 
     source: int
     after: Slot | None
-
-
-class Merge:
-    """Puts records and gains into the answer; in one thread at a time."""
-
-    def __init__(self, history: History, gains: Sequence[Gain], spans: dict[tuple[int, int], Span]) -> None:
-        self._history = history
-        self._spans = spans
-        self._gains = gains
-        self._gains_of: dict[int, list[Gain]] = {}
-        for gain in gains:
-            self._gains_of.setdefault(gain.span.start, []).append(gain)
-
-    def add(self, records: Sequence[tuple[Slot, bytes]]) -> None:
-        """Count stored records, and drop the gains that they have already."""
-        for slot, record in records:
-            span = self._spans[slot.kind, slot.span]
-            try:
-                lsn, figures = decode_row(slot, record)
-            except DamagedRecordError:
-                self._history.lose(span, slot.service, Losses(set_aside=1))
-                continue
-            if slot.kind in (MINUTE, MINUTE_LOSSES):
-                self._drop_gains(slot, lsn)
-            self._count(span, slot, figures)
-
-    def finish(self) -> None:
-        """Count the gains that no stored record has."""
-        for gain in self._gains:
-            for slot, figures in gain.figures.items():
-                self._count(gain.span, slot, figures)
-
-    def _drop_gains(self, slot: Slot, lsn: int) -> None:
-        for gain in self._gains_of.get(slot.span, ()):
-            if lsn >= gain.lsn:
-                gain.figures.pop(slot, None)
-
-    def _count(self, span: Span, slot: Slot, figures: Figures) -> None:
-        if isinstance(figures, Losses):
-            self._history.lose(span, slot.service, figures)
-        else:
-            self._history.count(span, RowKey(slot.function_name, slot.service, slot.version), figures)
 
 
 def _select(minute: int, delta: MinuteDelta, selection: Selection) -> dict[Slot, Figures]:
@@ -214,15 +152,21 @@ def _read_slice(
     records: list[tuple[Slot, bytes]] = []
     while position.source < len(sources):
         source = sources[position.source]
-        found = database.load_some_rows(
-            source.kind, source.number, limit=SLICE_ROWS, after=position.after, **_values(source.kind, selection)
-        )
-        records += [each for each in found if _is_asked(each[0], selection, wants)]
-        more = len(found) == SLICE_ROWS
+        sum_ = load_sum(database, source.kind, source.number) if source.summed and position.after is None else None
+        found = [sum_] if sum_ else _load_rows(database, source, position.after, selection)
+        records += [each for each in found if sum_ or _is_asked(each[0], selection, wants)]
+        more = not sum_ and len(found) == SLICE_ROWS
         position = Position(position.source, found[-1][0]) if more else Position(position.source + 1, None)
         if monotonic() >= ends_at:
             break
     return records, position
+
+
+def _load_rows(
+    database: Database, source: Source, after: Slot | None, selection: Selection
+) -> list[tuple[Slot, bytes]]:
+    values = _values(source.kind, selection)
+    return database.load_some_rows(source.kind, source.number, limit=SLICE_ROWS, after=after, **values)
 
 
 def _values(kind: int, selection: Selection) -> dict[str, str]:

@@ -31,6 +31,11 @@ HOUR: Final = 5
 """Kind of a row of the minutes of one hour that are no longer kept one by one; its span is the hour of Unix time."""
 HOUR_LOSSES: Final = 6
 HISTORY_KINDS: Final = (MINUTE, MINUTE_LOSSES, HOUR, HOUR_LOSSES)
+MINUTE_SUM: Final = 7
+"""Kind of the one record that merges all functions of a minute; see `sums`."""
+HOUR_SUM: Final = 8
+SUM_OF: Final = {MINUTE: MINUTE_SUM, HOUR: HOUR_SUM}
+SUM_KINDS: Final = tuple(SUM_OF.values())
 
 _STATE: Final = "state"
 _CRC_BYTES: Final = 4
@@ -80,13 +85,7 @@ class Entry(NamedTuple):
 
 def encode_statistics(slot: Slot, lsn: int, row: FunctionStatistics) -> bytes:
     """Return the record of a row that counts journal entries up to `lsn`."""
-    figures = (row.errors, row.total_ns, row.min_ns, row.max_ns, row.first_seen_ns, row.last_seen_ns)
-    histogram = row.histogram
-    counts = histogram.counts
-    # No count exceeds their sum, and checking that alone spares looking at each of them.
-    packed = counts.tolist() if isinstance(counts, array) and row.calls < _MAX_PACKED else list(map(_pack, counts))
-    zeros = (_pack(histogram.zeros),) if histogram.zeros else ()
-    return _seal(slot, (lsn, *map(_pack, figures), histogram.offset, packed, *zeros))
+    return _seal(slot, (lsn, *_pack_statistics(row)))
 
 
 def decode_statistics(slot: Slot, record: bytes) -> tuple[int, FunctionStatistics]:
@@ -95,12 +94,23 @@ def decode_statistics(slot: Slot, record: bytes) -> tuple[int, FunctionStatistic
     Raises:
         DamagedRecordError: the record is not what was written.
     """
-    lsn, errors, total_ns, min_ns, max_ns, first_ns, last_ns, offset, counts, *zeros = _unseal(slot, record)
-    row = FunctionStatistics(min_ns, max_ns, first_ns, last_ns)
-    row.errors = errors
-    row.total_ns = total_ns
-    row.histogram = Histogram.restore(offset, counts, *zeros)
-    return lsn, row
+    lsn, *packed = _unseal(slot, record)
+    return lsn, _restore_statistics(*packed)
+
+
+def encode_sums(slot: Slot, sums: Mapping[Labels, FunctionStatistics]) -> bytes:
+    """Return the record of what all functions of each pair of labels count together."""
+    return _seal(slot, [(*labels, *_pack_statistics(row)) for labels, row in sums.items()])
+
+
+def decode_sums(slot: Slot, record: bytes) -> dict[Labels, FunctionStatistics]:
+    """Return what all functions of each pair of labels count together.
+
+    Raises:
+        DamagedRecordError: the record is not what was written.
+    """
+    sums = _unseal(slot, record)
+    return {Labels(service, version): _restore_statistics(*packed) for service, version, *packed in sums}
 
 
 def encode_losses(slot: Slot, lsn: int, losses: Losses) -> bytes:
@@ -195,6 +205,26 @@ def decode_entry(lsn: int, record: bytes) -> Entry:
         raise DamagedRecordError(f"journal entry {lsn} has wire version {wire_version}")
     placement = Placement(Labels(*labels), frozenset(overflowed))
     return Entry(lsn, arrived_ns, generation, service_minute, placement, decode_batch(body), None)
+
+
+def _pack_statistics(row: FunctionStatistics) -> tuple[object, ...]:
+    figures = (row.errors, row.total_ns, row.min_ns, row.max_ns, row.first_seen_ns, row.last_seen_ns)
+    histogram = row.histogram
+    counts = histogram.counts
+    # No count exceeds their sum, and checking that alone spares looking at each of them.
+    packed = counts.tolist() if isinstance(counts, array) and row.calls < _MAX_PACKED else list(map(_pack, counts))
+    zeros = (_pack(histogram.zeros),) if histogram.zeros else ()
+    return (*map(_pack, figures), histogram.offset, packed, *zeros)
+
+
+def _restore_statistics(  # noqa: PLR0913, PLR0917  as they are packed
+    errors: int, total_ns: int, min_ns: int, max_ns: int, first_ns: int, last_ns: int, *histogram: Any
+) -> FunctionStatistics:
+    row = FunctionStatistics(min_ns, max_ns, first_ns, last_ns)
+    row.errors = errors
+    row.total_ns = total_ns
+    row.histogram = Histogram.restore(*histogram)
+    return row
 
 
 def _seal(key: object, values: object) -> bytes:

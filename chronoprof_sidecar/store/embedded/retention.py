@@ -1,4 +1,4 @@
-"""Retention: minutes become hours, hours are erased, in small transactions.
+"""Retention: minutes become hours, hours are erased, in small transactions; sums follow in their wake.
 
 A minute that is no longer kept is added to its hour in the transaction that erases it, row by row, so every call is in
 exactly one of the two at every moment:
@@ -25,11 +25,13 @@ from chronoprof_sidecar.store.embedded.minutes import Minutes
 from chronoprof_sidecar.store.embedded.records import (
     HOUR,
     HOUR_LOSSES,
+    HOUR_SUM,
     MINUTE,
     MINUTE_LOSSES,
     DamagedRecordError,
     Slot,
 )
+from chronoprof_sidecar.store.embedded.sums import Sums, erase_sums
 from chronoprof_sidecar.store.embedded.threads import Worker
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Retention:
         thread: Worker,
         minutes: Minutes,
         hours: Hours,
+        sums: Sums,
         *,
         erasing: int | None,
         max_bytes: int,
@@ -58,6 +61,7 @@ class Retention:
     ) -> None:
         self.minutes = minutes
         self.hours = hours
+        self._sums = sums
         self._database = database
         self._thread = thread
         self._max_bytes = max_bytes
@@ -72,17 +76,19 @@ class Retention:
     @property
     def due(self) -> bool:
         """Whether there may be something to do; not while somebody reads."""
-        return self._pending and not self._readers
+        return (self._pending or self._sums.due) and not self._readers
 
     def note_written(self, minutes: list[int]) -> None:
         """Note that a checkpoint has written these minutes, and cut the journal."""
         self.minutes.note(minutes)
+        self._sums.note_written(minutes)
         self._pending = True
 
     def note_erased(self) -> None:
         """Note that all minutes and hours were erased."""
         self.minutes.clear()
         self.hours.clear()
+        self._sums.clear()
         self._adding = self._erasing = None
 
     def for_a_restart(self) -> dict[str, int | str]:
@@ -104,6 +110,9 @@ class Retention:
         Raises:
             UnavailableError, UnknownOutcomeError: as `Database.transaction`.
         """
+        if not self._pending:
+            await self._sums.step()
+            return []
         full = await self._thread.run(self._database.used_bytes) > self._max_bytes
         if self._readers:
             return []  # somebody has begun meanwhile
@@ -131,12 +140,14 @@ class Retention:
     async def _add(self, minute: int) -> list[Slot]:
         self.hours.add(minute)  # before the slice is written: whoever reads after it must look there, too
         more, damaged = await self._thread.run(_add_to_hour, self._database, minute, str(self.hours), self._clock_ns())
+        self._sums.note_aged(minute, minute // HOUR_MINUTES)
         self._adding = minute if more else None
         if not more:
             self.minutes.forget(minute)
         return damaged
 
     async def _erase(self, hour: int) -> None:
+        self._sums.note_erased(hour)
         self.hours.forget(hour)  # before the slice is written: whoever reads after it must not look there
         if not await self._thread.run(_erase_hour, self._database, hour, str(self.hours)):
             self._erasing = None
@@ -159,6 +170,7 @@ def _add_to_hour(database: Database, minute: int, hours: str, now_ns: int) -> tu
                 database.keep_damaged(now_ns, "rows", slot, record)
                 added.append((target._replace(kind=HOUR_LOSSES, version="", function_name=""), Losses(set_aside=1)))
         damaged += add_rows(database, added, 0, now_ns)
+        erase_sums(database, (slot for slot, _ in rows))
         database.erase_rows_at(slot for slot, _ in rows)
         database.write_meta(hours=hours)
     return len(rows) == ADDED_ROWS, damaged
@@ -167,7 +179,8 @@ def _add_to_hour(database: Database, minute: int, hours: str, now_ns: int) -> tu
 def _erase_hour(database: Database, hour: int, hours: str) -> bool:
     """Erase some rows of an hour that is not among `hours` any more; return whether there may be more."""
     with database.transaction():
-        some = [database.erase_some_rows(kind, range(hour, hour + 1), ERASED_ROWS) for kind in (HOUR, HOUR_LOSSES)]
+        kinds = (HOUR, HOUR_LOSSES, HOUR_SUM)
+        some = [database.erase_some_rows(kind, range(hour, hour + 1), ERASED_ROWS) for kind in kinds]
         more = max(some) == ERASED_ROWS
         database.write_meta(hours=hours, erasing_hour=hour if more else "")
     return more

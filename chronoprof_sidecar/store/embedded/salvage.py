@@ -25,6 +25,7 @@ from chronoprof_sidecar.store.embedded.database_file import ROW_COLUMNS, beside,
 from chronoprof_sidecar.store.embedded.directories import sync_directory
 from chronoprof_sidecar.store.embedded.missing import tell_in_history
 from chronoprof_sidecar.store.embedded.records import (
+    SUM_KINDS,
     WINDOW,
     WINDOW_LOSSES,
     DamagedRecordError,
@@ -127,9 +128,11 @@ class _Wreck:
         return None
 
     def rows(self) -> Iterator[tuple[Slot, bytes, int]]:
-        """Yield the records of `rows` that are whole, and the lsn of each."""
+        """Yield the records of `rows` that are whole, and the lsn of each; no sums."""
         for *key, record in self._scan(ROW_COLUMNS, "rows NOT INDEXED", "rowid"):
             slot = Slot(*key)
+            if slot.kind in SUM_KINDS:
+                continue  # of rows that may be damaged; they are made anew
             with suppress(DamagedRecordError):
                 yield slot, record, stored_lsn(slot, record)
 

@@ -22,7 +22,7 @@ from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory
 from chronoprof_sidecar.store.embedded.memory import Memory
-from chronoprof_sidecar.store.embedded.records import HISTORY_KINDS
+from chronoprof_sidecar.store.embedded.records import HISTORY_KINDS, SUM_KINDS
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.wire.saves import render_json_save
@@ -117,7 +117,7 @@ def _write_window(database: Database, values: dict[str, int | str], erase_histor
     with database.transaction():
         database.write_meta(**values)
         if erase_history:
-            for kind in HISTORY_KINDS:
+            for kind in (*HISTORY_KINDS, *SUM_KINDS):
                 database.erase_rows(kind)
 
 
