@@ -220,10 +220,6 @@ class Database:
             "INSERT OR REPLACE INTO meta VALUES (?, ?)", [(name, record) for name in STATE_COPIES]
         )
 
-    def erase_rows(self, kind: int) -> None:
-        """Erase all records of one kind."""
-        self._connection.execute("DELETE FROM rows WHERE kind = ?", (kind,))
-
     def erase_rows_at(self, slots: Iterable[Slot]) -> None:
         """Erase the records at these slots."""
         self._connection.executemany(f"DELETE FROM rows WHERE {_KEYS['rows']}", slots)  # noqa: S608  our own text

@@ -13,6 +13,7 @@ from chronoprof_sidecar.store.embedded.directories import make_directory, refusa
 from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError, UnusableDatabaseError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
 from chronoprof_sidecar.store.embedded.hours import Hours
+from chronoprof_sidecar.store.embedded.leftovers import Leftovers, Stretch, load_leftovers
 from chronoprof_sidecar.store.embedded.lock import DirectoryLock
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.minutes import Minutes
@@ -25,7 +26,7 @@ from chronoprof_sidecar.store.embedded.recovery import Recovery, finish_rename
 from chronoprof_sidecar.store.embedded.retention import Retention
 from chronoprof_sidecar.store.embedded.salvage import finish_replacement, replace_damaged
 from chronoprof_sidecar.store.embedded.store import EmbeddedStore, Parts
-from chronoprof_sidecar.store.embedded.sums import Stretch, Sums, load_summed
+from chronoprof_sidecar.store.embedded.sums import Sums, load_summed
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.store.embedded.windows import Windows
@@ -47,6 +48,7 @@ class _Loaded:
     hours: Hours
     erasing_hour: int | None
     summed: list[Stretch]
+    leftovers: Leftovers
 
 
 async def open_store(
@@ -93,6 +95,7 @@ async def open_store(
         database_thread,
         interval_seconds=settings.checkpoint_interval_seconds,
         retention=retention,
+        leftovers=loaded.leftovers,
         clock_ns=clock_ns,
         monotonic=monotonic,
         service_clock=service_clock,
@@ -123,6 +126,7 @@ async def open_store(
         queue=queue,
         upkeep=upkeep,
         retention=retention,
+        leftovers=loaded.leftovers,
         max_functions=settings.max_functions,
     )
     return EmbeddedStore(
@@ -179,8 +183,8 @@ def _read(settings: Settings, database: Database, lock: DirectoryLock, now_ns: i
         minutes, hours = load_minutes(database), _read_hours(database, meta)
         erasing = meta.get("erasing_hour", "")
         erasing_hour = None if erasing == "" else int(erasing)
-        summed = load_summed(database)
-        return _Loaded(lock, database, saves, memory, service_minute, minutes, hours, erasing_hour, summed)
+        summed, left = load_summed(database), load_leftovers(database)
+        return _Loaded(lock, database, saves, memory, service_minute, minutes, hours, erasing_hour, summed, left)
     except BaseException:
         database.close()
         raise

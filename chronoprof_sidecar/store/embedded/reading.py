@@ -17,6 +17,7 @@ from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.errors import UnavailableError
 from chronoprof_sidecar.store.embedded.addition import Figures
 from chronoprof_sidecar.store.embedded.database import Database
+from chronoprof_sidecar.store.embedded.leftovers import Leftovers
 from chronoprof_sidecar.store.embedded.memory import MinuteDelta
 from chronoprof_sidecar.store.embedded.merging import Gain, Merge, Source
 from chronoprof_sidecar.store.embedded.queue import JobQueue
@@ -51,6 +52,7 @@ class HistoryReader:
         queue: JobQueue,
         upkeep: Upkeep,
         retention: Retention,
+        leftovers: Leftovers,
         max_functions: int,
     ) -> None:
         self._database = database
@@ -58,6 +60,7 @@ class HistoryReader:
         self._queue = queue
         self._upkeep = upkeep
         self._retention = retention
+        self._leftovers = leftovers
         self._max_functions = max_functions
         self._turn = asyncio.Lock()
 
@@ -97,6 +100,8 @@ class HistoryReader:
         sources = [source for source in sources if source.span.overlaps(query.span)]
         history = History(query, {source.span for source in sources}, earliest, self._max_functions)
         merge = Merge(history, query.selection, gains, sources)
+        erased = self._leftovers.among(source.number for source in sources if source.kind == MINUTE)
+        sources = [source for source in sources if source.number not in erased or source.kind in (HOUR, HOUR_LOSSES)]
         position = Position(0, None)
         while position.source < len(sources):
             records, position = await self._thread.run(_read_slice, self._database, sources, position, query.selection)

@@ -91,6 +91,11 @@ class Retention:
         self._sums.clear()
         self._adding = self._erasing = None
 
+    def stored_hours(self) -> list[int]:
+        """Return every hour that rows are stored of, whether or not it is kept."""
+        hours = [hour for hour, _ in self.hours.spans()]
+        return hours if self._erasing is None else [*hours, self._erasing]
+
     def for_a_restart(self) -> dict[str, int | str]:
         """Return what a restart is to know of what is kept."""
         erasing = "" if self._erasing is None else self._erasing

@@ -14,6 +14,7 @@ from chronoprof_sidecar.domain.batch import Labels
 from chronoprof_sidecar.domain.statistics import FunctionStatistics
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.hours import Hours
+from chronoprof_sidecar.store.embedded.leftovers import Stretch
 from chronoprof_sidecar.store.embedded.minutes import Minutes
 from chronoprof_sidecar.store.embedded.records import (
     HOUR,
@@ -29,9 +30,6 @@ from chronoprof_sidecar.store.embedded.threads import Worker
 
 SUMMED_ROWS: Final = 100
 """Rows merged at once: some 3 ms, 10 where each has 800 buckets."""
-
-Stretch = tuple[int, int]
-"""The kind of rows, and the number of their minute or hour."""
 
 
 @dataclass(slots=True)

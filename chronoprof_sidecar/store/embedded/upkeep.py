@@ -12,6 +12,7 @@ from chronoprof_sidecar.errors import UnavailableError
 from chronoprof_sidecar.store.embedded.checkpoint import Round, finish_round, write_slice
 from chronoprof_sidecar.store.embedded.clocks import ServiceClock
 from chronoprof_sidecar.store.embedded.database import Database
+from chronoprof_sidecar.store.embedded.leftovers import Leftovers
 from chronoprof_sidecar.store.embedded.memory import Memory, MinuteDelta
 from chronoprof_sidecar.store.embedded.records import Slot
 from chronoprof_sidecar.store.embedded.retention import Retention
@@ -41,6 +42,7 @@ class Upkeep:
         *,
         interval_seconds: float,
         retention: Retention,
+        leftovers: Leftovers,
         clock_ns: Callable[[], int],
         monotonic: Callable[[], float],
         service_clock: ServiceClock,
@@ -50,6 +52,7 @@ class Upkeep:
         self._thread = thread
         self._interval_seconds = interval_seconds
         self._retention = retention
+        self._leftovers = leftovers
         self._clock_ns = clock_ns
         self._monotonic = monotonic
         self._service_clock = service_clock
@@ -68,8 +71,16 @@ class Upkeep:
         """Note that the rows of an older window may be erased."""
         self._erasing = True
 
-    def note_history_erased(self) -> None:
-        """Note that minutes counted so far are not to be written any more."""
+    def stored_history(self) -> Leftovers:
+        """Return every minute and hour that rows may be stored of."""
+        unwritten = [minute for _, minutes in self.unwritten_minutes() for minute in minutes]
+        stored = Leftovers([*self._retention.minutes, *unwritten], self._retention.stored_hours())
+        stored.add(self._leftovers)
+        return stored
+
+    def note_history_erased(self, stored: Leftovers) -> None:
+        """Note that what is stored is to be erased, and that minutes counted so far are not to be written any more."""
+        self._leftovers.add(stored)
         self._retention.note_erased()
         if self._round:
             self._round.drop_history()
@@ -139,6 +150,10 @@ class Upkeep:
     async def _write(self) -> None:
         """Write one slice, or end the round that has none left."""
         if self._round is None:
+            erased = self._leftovers.among(self._memory.dirty.minutes)
+            if erased:  # or what is counted since would be added to them
+                await self._leftovers.step(self._database, self._thread, erased)
+                return
             self._begin_round()
         round_ = self._round
         if round_ is None:
@@ -155,7 +170,7 @@ class Upkeep:
         self._steps_left = STEPS_BETWEEN_ROUNDS
 
     def _has_to_erase(self) -> bool:
-        return self._erasing or self._retention.due
+        return self._erasing or bool(self._leftovers) or self._retention.due
 
     def _for_a_restart(self) -> dict[str, int | str]:
         return {
@@ -177,6 +192,8 @@ class Upkeep:
         if self._erasing:
             erased = await self._thread.run(_erase_some, self._database, self._memory.generation)
             self._erasing = erased >= ERASED_ROWS
+        elif self._leftovers:
+            await self._leftovers.step(self._database, self._thread)
         elif self._has_to_erase():
             _tell_damaged(await self._retention.step())
 

@@ -21,8 +21,8 @@ from chronoprof_sidecar.protocol import NANOSECONDS
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory
+from chronoprof_sidecar.store.embedded.leftovers import Leftovers
 from chronoprof_sidecar.store.embedded.memory import Memory
-from chronoprof_sidecar.store.embedded.records import HISTORY_KINDS, SUM_KINDS
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.wire.saves import render_json_save
@@ -58,10 +58,11 @@ class Windows:
             UnknownOutcomeError: as `Database.transaction`.
         """
         self._refuse_other_generation(expected_generation)
-        await self._begin_window(self._clock_ns(), pending_rename=None, erase_history=erase_history)
-        if erase_history:
+        erased = self._upkeep.stored_history() if erase_history else None
+        await self._begin_window(self._clock_ns(), pending_rename=None, erased=erased)
+        if erased is not None:
             self._memory.dirty.minutes.clear()
-            self._upkeep.note_history_erased()
+            self._upkeep.note_history_erased(erased)
         return self._memory.generation
 
     async def rotate(self, name: str, expected_generation: int | None) -> Rotation:
@@ -78,7 +79,7 @@ class Windows:
         saved_generation = snapshot.generation
         temporary = await self._files_thread.run(self._saves.write_temporary, render_json_save(snapshot))
         try:
-            await self._begin_window(snapshot.taken_ns, pending_rename=f"{temporary}/{name}", erase_history=False)
+            await self._begin_window(snapshot.taken_ns, pending_rename=f"{temporary}/{name}")
         except UnavailableError:
             await self._files_thread.run(self._saves.discard, temporary)
             raise
@@ -95,14 +96,17 @@ class Windows:
         if expected not in (None, current):
             raise GenerationConflictError(f"the current generation is {current}, not {expected}")
 
-    async def _begin_window(self, start_ns: int, *, pending_rename: str | None, erase_history: bool) -> None:
+    async def _begin_window(
+        self, start_ns: int, *, pending_rename: str | None, erased: Leftovers | None = None
+    ) -> None:
         generation = self._memory.generation + 1
         values: dict[str, int | str] = {"generation": generation, "window_start_ns": start_ns, "window_rows": 0}
         if pending_rename is not None:
             values["pending_rename"] = pending_rename
-        if erase_history:
+        if erased is not None:
             values |= {"history_erased_lsn": self._memory.lsn, "minutes": "", "hours": "", "erasing_hour": ""}
-        await self._database_thread.run(_write_window, self._database, values, erase_history)
+            values["left"] = str(erased)
+        await self._database_thread.run(_write_window, self._database, values)
         self._memory.begin_window(generation, start_ns)
         self._upkeep.note_window_ended()
 
@@ -113,12 +117,9 @@ def name_by_time(unix_ns: int) -> str:
     return f"profiling_{moment:%Y%m%dT%H%M%S}{unix_ns // 1000 % 1_000_000:06}Z{SAVE_ENDING}"
 
 
-def _write_window(database: Database, values: dict[str, int | str], erase_history: bool) -> None:
+def _write_window(database: Database, values: dict[str, int | str]) -> None:
     with database.transaction():
         database.write_meta(**values)
-        if erase_history:
-            for kind in (*HISTORY_KINDS, *SUM_KINDS):
-                database.erase_rows(kind)
 
 
 def _clear_pending(database: Database) -> None:
