@@ -17,7 +17,7 @@ from chronoprof_sidecar.errors import StoreError
 from chronoprof_sidecar.server import comparing, health, history, ingest, openapi, plots, profiling, saves, senders
 from chronoprof_sidecar.server.access import Gate
 from chronoprof_sidecar.server.connections import ConnectionGuard, connection_options
-from chronoprof_sidecar.server.context import GATE, LIFECYCLE, REPORTS, SETTINGS, STORE, Lifecycle
+from chronoprof_sidecar.server.context import GATE, LIFECYCLE, REPORTS, SETTINGS, SPANS, STORE, Lifecycle
 from chronoprof_sidecar.server.listening import Listener
 from chronoprof_sidecar.server.middlewares import guard_requests
 from chronoprof_sidecar.settings import Settings
@@ -27,6 +27,8 @@ from chronoprof_sidecar.store.embedded import open_store
 logger = logging.getLogger(__name__)
 
 _REPORTS_AT_ONCE: Final = 2
+_SPANS_AT_ONCE: Final = _REPORTS_AT_ONCE + 1
+"""One is read while those before it are rendered."""
 """Each holds a copy of its rows, some 30 MB for 10 000 functions, and computes in a thread of its own."""
 
 _SWITCH_SECONDS: Final = 0.001
@@ -75,6 +77,7 @@ def create_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[LIFECYCLE] = Lifecycle()
     app[REPORTS] = asyncio.Semaphore(_REPORTS_AT_ONCE)
+    app[SPANS] = asyncio.Semaphore(_SPANS_AT_ONCE)
     app.cleanup_ctx.extend([_provide_gate, _provide_store])
     app.add_routes([web.route(route.method, route.path, route.handler) for route in ROUTES])
     return app

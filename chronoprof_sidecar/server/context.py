@@ -23,5 +23,8 @@ STORE: Final[web.AppKey[Store]] = web.AppKey("store")
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 REPORTS: Final = web.AppKey("reports", asyncio.Semaphore)
 """Held while an answer of many rows is made: each has its own copy of the rows, so only a few may exist at once."""
+SPANS: Final = web.AppKey("spans", asyncio.Semaphore)
+"""Held from before a span of the history is read until it is answered, so that few of them wait in memory for a permit
+of `REPORTS`, which they take later: reading may take seconds in which other reports need not wait."""
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)

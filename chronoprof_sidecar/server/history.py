@@ -11,7 +11,7 @@ from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.protocol import MAX_NAME_LENGTH
 from chronoprof_sidecar.server.answers import answer_json
-from chronoprof_sidecar.server.context import REPORTS, STORE
+from chronoprof_sidecar.server.context import REPORTS, SPANS, STORE
 from chronoprof_sidecar.server.query import Query, choice, length_of_time, moment, read_query, text, whole_number
 from chronoprof_sidecar.wire.history_reports import render_history, top_names
 
@@ -40,13 +40,14 @@ async def get_history(request: web.Request) -> web.Response:
     selection, span = read_selection(query), read_span(query, now_ns, DEFAULT_SINCE)
     step, top = _read_step(query, span), _read_top(query)
     store = request.app[STORE]
-    history = await store.history(HistoryQuery(selection, span, step, per_function=False))
-    by_function = None
-    if top is not None:
-        totals = await store.history(HistoryQuery(selection, span))
-        by_function = await store.history(HistoryQuery(selection.among(top_names(totals, top)), span, step))
-    async with request.app[REPORTS]:  # not while reading, which other reports need not wait for
-        return answer_json(await asyncio.to_thread(render_history, history, step, now_ns, by_function))
+    async with request.app[SPANS]:
+        history = await store.history(HistoryQuery(selection, span, step, per_function=False))
+        by_function = None
+        if top is not None:
+            totals = await store.history(HistoryQuery(selection, span))
+            by_function = await store.history(HistoryQuery(selection.among(top_names(totals, top)), span, step))
+        async with request.app[REPORTS]:
+            return answer_json(await asyncio.to_thread(render_history, history, step, now_ns, by_function))
 
 
 def read_selection(query: Query) -> Selection:

@@ -13,7 +13,7 @@ from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.protocol import GENERATION_HEADER
 from chronoprof_sidecar.server.answers import answer_json, answer_nothing
-from chronoprof_sidecar.server.context import REPORTS, STORE
+from chronoprof_sidecar.server.context import REPORTS, SPANS, STORE
 from chronoprof_sidecar.server.history import read_selection, read_span
 from chronoprof_sidecar.server.query import Query, choice, flag, read_query, whole_number
 from chronoprof_sidecar.wire.history_reports import render_span
@@ -52,13 +52,15 @@ async def get_data(request: web.Request) -> web.Response:
         "with_buckets": _wants_buckets(query),
     }
     store = request.app[STORE]
-    history = None if span is None else await store.history(HistoryQuery(selection, span))
-    async with request.app[REPORTS]:
-        if history is None:
-            render = partial(render_data, await store.snapshot(selection))
-        else:
-            render = partial(render_span, history, await store.snapshot(NO_ROWS))
-        return answer_json(await asyncio.to_thread(render, **shape))
+    if span is None:
+        async with request.app[REPORTS]:
+            render = partial(render_data, await store.snapshot(selection), **shape)
+            return answer_json(await asyncio.to_thread(render))
+    async with request.app[SPANS]:
+        history = await store.history(HistoryQuery(selection, span))
+        async with request.app[REPORTS]:
+            render = partial(render_span, history, await store.snapshot(NO_ROWS), **shape)
+            return answer_json(await asyncio.to_thread(render))
 
 
 def _read_span(query: Query) -> Span | None:

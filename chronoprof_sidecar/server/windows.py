@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +22,7 @@ from chronoprof_sidecar.domain.windows import (
     window_of,
 )
 from chronoprof_sidecar.errors import MalformedRequestError
-from chronoprof_sidecar.server.context import REPORTS, STORE
+from chronoprof_sidecar.server.context import REPORTS, SPANS, STORE
 from chronoprof_sidecar.store.contract import HistoryQuery, Store
 from chronoprof_sidecar.wire.saves import load_save
 
@@ -36,7 +36,7 @@ async def reading_windows(
 ) -> AsyncIterator[list[Snapshot]]:
     """Read the windows that `texts` name, of one service or all, and hold a permit of `REPORTS` while they are used.
 
-    Spans are read before, since that may take seconds in which other reports need not wait.
+    Spans are read before, with a permit of `SPANS`, since that may take seconds in which other reports need not wait.
 
     Raises:
         MalformedRequestError: one names no window, or a save that cannot be loaded.
@@ -45,13 +45,16 @@ async def reading_windows(
     """
     store, selection, now_ns = app[STORE], Selection(service=service), time.time_ns()
     names = [parse_window(text, now_ns) for text in texts]
+    periods = dict.fromkeys(name for name in names if isinstance(name, Period))
     spans: dict[Period, Snapshot] = {}
-    for name in names:
-        if isinstance(name, Period) and name not in spans:
-            history = await store.history(HistoryQuery(selection, covering(*name)))
-            spans[name] = window_of(history, service, now_ns)
-    async with app[REPORTS]:
-        yield [spans[name] if isinstance(name, Period) else await _read_whole(store, name, selection) for name in names]
+    async with app[SPANS] if periods else nullcontext():
+        for period in periods:
+            history = await store.history(HistoryQuery(selection, covering(*period)))
+            spans[period] = window_of(history, service, now_ns)
+        async with app[REPORTS]:
+            yield [
+                spans[name] if isinstance(name, Period) else await _read_whole(store, name, selection) for name in names
+            ]
 
 
 async def _read_whole(store: Store, name: SavedWindow | LiveWindow, selection: Selection) -> Snapshot:

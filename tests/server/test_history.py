@@ -1,3 +1,5 @@
+import asyncio
+import gc
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -6,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from chronoprof_sidecar.domain.history import History, HistoryQuery, Span
+from chronoprof_sidecar.domain.table import Selection
+from chronoprof_sidecar.server.context import REPORTS, SPANS, STORE
 from tests.server.harness import API, Client, ingest
 from tests.server.schemas import check_schema
 
@@ -121,3 +126,21 @@ async def test_a_reset_can_erase_the_history(client: Client) -> None:
     await ingest(client, {"a": [0.1]})
     await client.post(f"{API}/reset?history=true")
     assert (await read(client, "data", {"since": "1h"}))["data"] == {}
+
+
+@pytest.mark.parametrize("route", ["history", "data", "compare"])
+async def test_few_spans_wait_in_memory(client: Client, route: str) -> None:
+    """However many ask for spans while other reports are made, only some have been read; all are answered then."""
+    await ingest(client, {"a": [0.1]})
+    app = client.app
+    assert app is not None
+    query = {"base": "-1h..now", "head": "-2h..now"} if route == "compare" else {"since": "15m"}
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group, app[REPORTS], app[REPORTS]:
+        asking = [group.create_task(client.get(f"{API}/{route}", params=query)) for _ in range(12)]
+        while not app[SPANS].locked():  # noqa: ASYNC110  nobody tells
+            await asyncio.sleep(0.01)
+        for _ in range(12):  # each a turn of reading after those that wait for one
+            await app[STORE].history(HistoryQuery(Selection(), Span(0, 1)))
+        histories = [each for each in gc.get_objects() if isinstance(each, History)]
+        assert len(histories) <= 3 * 2
+    assert [task.result().status for task in asking] == [200] * 12
