@@ -1,4 +1,4 @@
-"""`GET history`: one function, or all, over time; and what questions of a span have in common."""
+"""`GET history`: one function, or all, over time."""
 
 import asyncio
 import time
@@ -6,26 +6,15 @@ from typing import Final
 
 from aiohttp import web
 
-from chronoprof_sidecar.domain.history import HistoryQuery, Span, covering, round_step
-from chronoprof_sidecar.domain.table import Selection
+from chronoprof_sidecar.domain.history import HistoryQuery, Span, round_step
 from chronoprof_sidecar.errors import MalformedRequestError
-from chronoprof_sidecar.protocol import MAX_NAME_LENGTH
 from chronoprof_sidecar.server.answers import answer_json
 from chronoprof_sidecar.server.context import REPORTS, SPANS, STORE
-from chronoprof_sidecar.server.query import Query, choice, length_of_time, moment, read_query, text, whole_number
+from chronoprof_sidecar.server.query import Query, choice, length_of_time, read_query, whole_number
+from chronoprof_sidecar.server.selecting import SELECTION_PARAMETERS, SPAN_PARAMETERS, read_selection, read_span
 from chronoprof_sidecar.wire.history_reports import render_history, top_names
 
-HISTORY_PARAMETERS: Final = (
-    "function_name",
-    "match",
-    "service",
-    "version",
-    "since",
-    "until",
-    "step",
-    "by",
-    "top",
-)
+HISTORY_PARAMETERS: Final = (*SELECTION_PARAMETERS, *SPAN_PARAMETERS, "step", "by", "top")
 DEFAULT_SINCE: Final = "1h"
 DEFAULT_TOP: Final = 10
 MAX_TOP: Final = 50
@@ -48,29 +37,6 @@ async def get_history(request: web.Request) -> web.Response:
             by_function = await store.history(HistoryQuery(selection.among(top_names(totals, top)), span, step))
         async with request.app[REPORTS]:
             return answer_json(await asyncio.to_thread(render_history, history, step, now_ns, by_function))
-
-
-def read_selection(query: Query) -> Selection:
-    """Return which rows are asked for."""
-    return Selection(
-        function_name=text(query, "function_name", MAX_NAME_LENGTH),
-        match=text(query, "match", MAX_NAME_LENGTH),
-        service=query.get("service"),
-        version=query.get("version"),
-    )
-
-
-def read_span(query: Query, now_ns: int, default_since: str) -> Span:
-    """Return the span from `since` to `until`, in whole minutes.
-
-    Raises:
-        MalformedRequestError: naming the parameter that makes no sense.
-    """
-    since_ns, until_ns = moment(query, "since", default_since, now_ns), moment(query, "until", "now", now_ns)
-    if since_ns >= min(until_ns, now_ns):
-        raise MalformedRequestError("since must be before until, and not in the future")
-    # What arrives while this is answered belongs to it.
-    return covering(since_ns, min(until_ns, now_ns + 1))
 
 
 def _read_step(query: Query, span: Span) -> int:

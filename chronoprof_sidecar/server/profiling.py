@@ -14,19 +14,15 @@ from chronoprof_sidecar.errors import MalformedRequestError
 from chronoprof_sidecar.protocol import GENERATION_HEADER
 from chronoprof_sidecar.server.answers import answer_json, answer_nothing
 from chronoprof_sidecar.server.context import REPORTS, SPANS, STORE
-from chronoprof_sidecar.server.history import read_selection, read_span
 from chronoprof_sidecar.server.query import Query, choice, flag, read_query, whole_number
+from chronoprof_sidecar.server.selecting import SELECTION_PARAMETERS, SPAN_PARAMETERS, read_selection, read_span
 from chronoprof_sidecar.wire.history_reports import render_span
 from chronoprof_sidecar.wire.reports import render_data
 from chronoprof_sidecar.wire.rows import DEFAULT_SORT
 
 DATA_PARAMETERS: Final = (
-    "function_name",
-    "match",
-    "service",
-    "version",
-    "since",
-    "until",
+    *SELECTION_PARAMETERS,
+    *SPAN_PARAMETERS,
     "sort",
     "order",
     "limit",
