@@ -32,6 +32,11 @@ def add_asking_command(
     return parser
 
 
+def add_match_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that chooses functions, in both of its spellings."""
+    parser.add_argument("--match", "--only", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
+
+
 def ask(args: argparse.Namespace) -> Sidecar:
     """Return the sidecar that arguments, environment and `.env` name."""
     return Sidecar(find_target(args, os.environ))

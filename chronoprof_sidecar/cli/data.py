@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, Final
 
-from chronoprof_sidecar.cli.command import Subparsers, add_asking_command, ask
+from chronoprof_sidecar.cli.command import Subparsers, add_asking_command, add_match_option, ask
 from chronoprof_sidecar.cli.table import Column, render_table, terminal_width
 from chronoprof_sidecar.cli.text import format_count, format_duration, format_text, harmless, is_number
 from chronoprof_sidecar.cli.transport import as_mapping
@@ -35,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say whose calls are asked for."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="this function alone")
-    parser.add_argument("--match", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
+    add_match_option(parser)
     parser.add_argument("--service", help="calls of this service alone")
     parser.add_argument("--version", dest="service_version", metavar="VERSION", help="calls of this version alone")
 

@@ -9,6 +9,7 @@ from chronoprof_sidecar.cli.data import WHEN, add_filters, describe_losses, filt
 from chronoprof_sidecar.cli.sparkline import sparkline
 from chronoprof_sidecar.cli.table import MIN_TEXT_WIDTH, Column, render_table, terminal_width
 from chronoprof_sidecar.cli.text import (
+    count_of,
     format_age,
     format_count,
     format_duration,
@@ -113,4 +114,4 @@ def _format_step(step: Mapping[str, Any]) -> list[str]:
 def _describe(meta: Mapping[str, Any], steps: int) -> str:
     """Return two lines: which span this is in which steps, and what is missing from it."""
     since, until = (format_text(meta.get(name)).replace(":00.000000Z", "Z") for name in ("since", "until"))
-    return f"{steps} steps of {format_age(meta.get('step'))}, {since} to {until}\n{describe_losses(meta)}"
+    return f"{count_of(steps, 'step')} of {format_age(meta.get('step'))}, {since} to {until}\n{describe_losses(meta)}"

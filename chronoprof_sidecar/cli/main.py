@@ -32,6 +32,7 @@ from chronoprof_sidecar.cli import (
 )
 from chronoprof_sidecar.cli.command import Command
 from chronoprof_sidecar.cli.text import harmless
+from chronoprof_sidecar.cli.transport import RefusedError
 from chronoprof_sidecar.errors import ChronoprofError, SettingsError
 
 COMMANDS: Final[tuple[Command, ...]] = (
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except ChronoprofError as error:
         print(f"chronoprof: {harmless(str(error))}", file=sys.stderr)
-        return USAGE if isinstance(error, SettingsError) else FAILED
+        return USAGE if _is_wrong_usage(error) else FAILED
     except BrokenPipeError:
         # The reader, `head` say, has had enough. What is still buffered must not fail again at exit: the recipe of
         # Python's documentation of the module signal, "Note on SIGPIPE".
@@ -85,6 +86,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
+
+
+def _is_wrong_usage(error: ChronoprofError) -> bool:
+    return isinstance(error, SettingsError) or (isinstance(error, RefusedError) and error.is_wrong_usage)
 
 
 class _Parser(argparse.ArgumentParser):

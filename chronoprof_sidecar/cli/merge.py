@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chronoprof_sidecar.cli.command import Subparsers
 from chronoprof_sidecar.cli.progress import Progress
-from chronoprof_sidecar.cli.text import harmless
+from chronoprof_sidecar.cli.text import count_of, harmless
 from chronoprof_sidecar.cli.windows import parse_save, read_file, write_file
 from chronoprof_sidecar.domain.snapshot import Snapshot
 from chronoprof_sidecar.domain.windows import merge_windows
@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     """Write the merged save, and say what is in it."""
     merged = merge_windows(list(_read(args.files)))
     write_file(args.output, write_save(merged, encode_compact), overwrite=args.force)
-    print(f"Wrote {harmless(str(args.output))}: {len(args.files)} saves, {len(merged.rows)} rows.")
+    counts = f"{count_of(len(args.files), 'save')}, {count_of(len(merged.rows), 'row')}"
+    print(f"Wrote {harmless(str(args.output))}: {counts}.")
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from chronoprof_sidecar.cli.command import Subparsers, add_asking_command, ask
 from chronoprof_sidecar.cli.table import Column, render_table, terminal_width
-from chronoprof_sidecar.cli.text import format_age, format_count, format_text, is_number, name_some
+from chronoprof_sidecar.cli.text import count_of, format_age, format_count, format_text, is_number, name_some
 from chronoprof_sidecar.cli.transport import as_list, as_mapping
 from chronoprof_sidecar.protocol import SENDERS_PATH
 
@@ -17,6 +17,7 @@ COLUMNS: Final = (
     *map(Column, ("LAST BATCH", "SILENT", "CALLS", "LOST")),
 )
 LOSSES: Final = ("dropped", "rejected", "unknown")
+PROCESSES: Final = ("process", "processes")
 SILENT_SECONDS: Final = 60.0
 """A process that is called ships every second, and tries at least once a minute while it gets no answer."""
 _SECONDS: Final = slice(len("2026-11-26T22:44:05"))
@@ -56,7 +57,7 @@ def render_senders(senders: Sequence[Sender], max_width: int | None, *, with_end
     shown = [*running, *ended] if with_ended else running
     lines = [render_table(COLUMNS, list(map(_format_row, shown)), max_width)] if shown else []
     if ended and not with_ended:
-        lines.append(f"{_processes(len(ended))} ended in order (--all lists them).")
+        lines.append(f"{count_of(len(ended), *PROCESSES)} ended in order (--all lists them).")
     for service, of_service in groupby(sorted(running, key=_service), key=_service):
         lines += _hint(service, list(of_service), max_width)
     return "\n".join(lines)
@@ -67,7 +68,7 @@ def _hint(service: str, running: Sequence[Sender], max_width: int | None) -> lis
     silent = [_instance(sender) for sender in running if _is_silent(sender)]
     if not silent:
         return []
-    fell = f"{service}: {len(silent)} of {_processes(len(running))} fell silent without a last batch"
+    fell = f"{service}: {len(silent)} of {count_of(len(running), *PROCESSES)} fell silent without a last batch"
     if len(silent) < len(running):
         fell += f" while the rest goes on ({name_some(silent)})"
     text = f"{fell}: killed, hung, cut off from the sidecar, or not called any more?"
@@ -96,7 +97,3 @@ def _instance(sender: Sender) -> str:
 
 def _service(sender: Sender) -> str:
     return format_text(sender.get("service"))
-
-
-def _processes(count: int) -> str:
-    return f"{count} process{'' if count == 1 else 'es'}"

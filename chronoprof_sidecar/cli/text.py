@@ -66,6 +66,11 @@ def format_count(value: object) -> str:
     return str(value) if is_number(value) else NOTHING
 
 
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """Return a number of things: `1 save`, `2 saves`."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def format_duration(seconds: object) -> str:
     """Return a duration with three figures in µs, ms or s: `412 µs`, `3.10 ms`, `1234 s`."""
     if not is_number(seconds):

@@ -43,6 +43,11 @@ class RefusedError(ChronoprofError):
         super().__init__(message)
         self.status = status
 
+    @property
+    def is_wrong_usage(self) -> bool:
+        """Whether it is about what was asked for, and will be the same each time."""
+        return self.status == HTTPStatus.BAD_REQUEST
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -74,7 +74,7 @@ def test_several_conditions_and_a_glob(run: Run) -> None:
     """Any one of the conditions stops a release; functions that the glob leaves out are not judged."""
     several = ("--fail-if", "p99_time > 10s", "--fail-if", "avg_time > +100ms")
     assert run("compare", "base.json", "slower.json", *several).code == 1
-    assert run("compare", "base.json", "slower.json", *several, "--only", "GET *").code == 0
+    assert run("compare", "base.json", "slower.json", *several, "--match", "GET *").code == 0
     assert run("compare", "base.json", "slower.json", *GATE, "--only", "GET *").code == 1
 
 
@@ -129,9 +129,10 @@ def test_a_mistyped_version_fails_the_gate(ask: Run, sidecar: StandIn) -> None:
 
 
 def test_new_and_gone_functions_are_shown(run: Run) -> None:
-    """A function of one side alone has its figures there, and the word for it in place of a ratio."""
+    """A function of one side alone has its figures there, the calls of both, and the word for it instead of a ratio."""
     write("other.json", seed=4, more={"fresh": [1000] * 30})
-    assert run("compare", "base.json", "other.json").out.count("new") == 4
+    fresh = run("compare", "base.json", "other.json").out
+    assert (fresh.count("new"), fresh.count("→"), fresh.count(" 0→30 ")) == (4, 1, 1)
     ran = run("compare", "other.json", "base.json", *GATE)
     assert (0, 5) == (ran.code, ran.out.count("gone"))
     assert ran.out.endswith("\nPassed: no function met a condition\nCalled on one side alone: gone: fresh\n")

@@ -158,10 +158,11 @@ def test_a_comparison_marks_what_chance_explains() -> None:
 
 @pytest.mark.parametrize("ending", SIGNATURES)
 def test_files_are_what_their_names_say(ending: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The ending of the name chooses the format; what was written is said."""
-    assert main(["plot", "slowest", "-o", f"chart.{ending}"]) == 0
-    assert Path(f"chart.{ending}").read_bytes().startswith(SIGNATURES[ending])
-    assert f"Wrote chart.{ending}.\n" == capsys.readouterr().out
+    """The ending of the name chooses the format; what was written is said, and what was replaced."""
+    for done in ("Wrote", "Replaced"):
+        assert main(["plot", "slowest", "-o", f"chart.{ending}"]) == 0
+        assert Path(f"chart.{ending}").read_bytes().startswith(SIGNATURES[ending])
+        assert f"{done} chart.{ending}.\n" == capsys.readouterr().out
 
 
 def test_the_sidecar_is_asked_for_no_more_than_is_drawn(target: StandIn) -> None:

@@ -72,7 +72,7 @@ def test_the_commands_and_the_server_understand_each_other(real_sidecar: Sidecar
 
     assert (row["calls"], row["total_time"], row["errors"]) == (1, 0.25, 1)
     assert table.splitlines()[1].split() == ["backup.nightly", "1", "1", *["250", "ms"] * 5]
-    assert (refused.code, "sort must be one of" in refused.err) == (1, True)
+    assert (refused.code, "sort must be one of" in refused.err) == (2, True)
     assert saved.out == "Profiling data saved to one.json\n"
     assert (again.code, "409" in again.err) == (1, True)
     assert rotated.out == "Profiling data saved to two.json\nThe new window is generation 2.\n"

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoprof_sidecar.cli.text import (
+    count_of,
     format_age,
     format_count,
     format_duration,
@@ -139,3 +140,9 @@ def test_what_is_missing_is_a_dash() -> None:
 def test_sizes_have_three_figures_of_the_unit_that_fits(size_bytes: object, expected: str) -> None:
     """Units are of 1000 each, judged after rounding; what is no number is a dash."""
     assert expected == format_size(size_bytes)
+
+
+def test_one_of_a_thing_is_no_plural() -> None:
+    """One is counted in the singular, all other numbers in the plural."""
+    assert [count_of(number, "save") for number in (0, 1, 2)] == ["0 saves", "1 save", "2 saves"]
+    assert [count_of(number, "process", "processes") for number in (1, 2)] == ["1 process", "2 processes"]

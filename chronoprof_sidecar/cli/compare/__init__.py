@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from chronoprof_sidecar.cli.command import Subparsers
+from chronoprof_sidecar.cli.command import Subparsers, add_match_option
 from chronoprof_sidecar.cli.compare.gate import Gate
 from chronoprof_sidecar.cli.compare.markdown import render_markdown
 from chronoprof_sidecar.cli.compare.tables import render_changes
@@ -38,7 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("base", metavar="BASE", help="what to compare with")
     parser.add_argument("head", metavar="HEAD", help="what to compare")
-    parser.add_argument("--only", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
+    add_match_option(parser)
     parser.add_argument("--service", help="calls of this service alone")
     parser.add_argument("--limit", type=_count, metavar="N", help="show the N largest changes; all are judged")
     form = parser.add_mutually_exclusive_group()
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         for name in (args.base, args.head)
     )
     sides = side_of(base.window), side_of(head.window)
-    names = largest_first(*sides, only=args.only)
+    names = largest_first(*sides, only=args.match)
     changes = compare(*sides, names, min_calls=args.min_calls)
     if args.fail_if and not any(change.verdicts for change in changes):
         raise MalformedRequestError(f"there is no function to judge: {_why_unjudged(args, base, head, changes)}")
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _why_unjudged(args: argparse.Namespace, base: NamedWindow, head: NamedWindow, changes: Sequence[Change]) -> str:
     """Say which side has no calls, where no function has them on both."""
-    asked = "".join(f" of {what}" for what in (args.only, args.service) if what is not None)
+    asked = "".join(f" of {what}" for what in (args.match, args.service) if what is not None)
     called = any(change.base for change in changes), any(change.head for change in changes)
     empty = [
         f"{side.name} has no calls{asked}{_known_versions(args, side.name)}"

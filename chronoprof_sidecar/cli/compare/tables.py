@@ -50,10 +50,15 @@ def format_ratio(change: Change, duration: str) -> str:
 
 
 def _format_row(change: Change) -> list[str]:
-    latest = change.head or change.base
     p95 = [format_duration(side.durations["p95_time"] if side else None) for side in (change.base, change.head)]
     ratios = [format_ratio(change, duration) for duration in RATIOS]
-    return [harmless(change.function_name), format_count(latest.calls if latest else None), *p95, *ratios]
+    return [harmless(change.function_name), _format_calls(change), *p95, *ratios]
+
+
+def _format_calls(change: Change) -> str:
+    """Return the calls of both sides, as one figure where they are the same: `6000`, `6000→5800`."""
+    calls = dict.fromkeys(side.calls if side else 0 for side in (change.base, change.head))
+    return "→".join(map(format_count, calls))
 
 
 def _describe_side(title: str, side: NamedWindow) -> str:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from chronoprof_sidecar.cli.command import Subparsers, ask
+from chronoprof_sidecar.cli.command import Subparsers, add_match_option, ask
 from chronoprof_sidecar.cli.extras import needs_extra
 from chronoprof_sidecar.cli.plot.sources import coarsen, histogram_of, read_report, rows_of, steps_of
 from chronoprof_sidecar.cli.target import add_target_options
@@ -48,7 +48,7 @@ def _add_slowest(charts: Subparsers) -> None:
     )
     parser.add_argument("--by", choices=COLUMNS, default="avg_time", help="default: avg_time")
     parser.add_argument("--top", type=_top, default=10, metavar="N", help="so many functions (default: 10)")
-    parser.add_argument("--match", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
+    add_match_option(parser)
     _add_files(parser, "slowest.png")
     add_target_options(parser)
     parser.set_defaults(run=run_slowest)
@@ -76,7 +76,7 @@ def _add_compare(charts: Subparsers) -> None:
     parser.add_argument("head", metavar="HEAD", help="what to compare")
     parser.add_argument("--by", choices=DURATIONS, default="p95_time", help="default: p95_time")
     parser.add_argument("--top", type=_top, default=10, metavar="N", help="so many functions (default: 10)")
-    parser.add_argument("--only", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
+    add_match_option(parser)
     _add_output(parser, "compare.png")
     add_target_options(parser)
     parser.set_defaults(run=run_compare)
@@ -89,7 +89,7 @@ def _add_history(charts: Subparsers) -> None:
         description="Draw p50, p95 and p99 over time above the calls, of one function or of all together.",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="this function alone")
-    parser.add_argument("--match", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
+    add_match_option(parser)
     parser.add_argument("--since", metavar="TIME", help="such as 15m, 30d or 2026-11-26T09:00:00Z (default: 1h)")
     parser.add_argument("--until", metavar="TIME", help="default: now")
     parser.add_argument("--step", metavar="TIME", help="such as 5m (default: some 60 to 120 steps)")
@@ -124,8 +124,7 @@ def run_slowest(args: argparse.Namespace) -> int:
     bars = [figures.Bar(name, values[name]) for name in sorted(matching, key=values.__getitem__, reverse=True)]
     if not bars:
         raise NotFoundError("there are no calls to draw")
-    figures.write(figures.draw_bars(bars[: args.top], args.by), args.output)
-    print(f"Wrote {args.output}.")
+    _tell(args.output, replaced=figures.write(figures.draw_bars(bars[: args.top], args.by), args.output))
     return 0
 
 
@@ -141,8 +140,7 @@ def run_distribution(args: argparse.Namespace) -> int:
     histogram, row = histogram_of(report, args.name), rows_of(report)[args.name]
     buckets = [figures.Bucket(*bounds, calls) for bounds, calls in coarsen(histogram)]
     percentiles = {column: float(row[column]) for column in MARKED if is_number(row.get(column))}
-    figures.write(figures.draw_distribution(args.name, buckets, percentiles), args.output)
-    print(f"Wrote {args.output}.")
+    _tell(args.output, replaced=figures.write(figures.draw_distribution(args.name, buckets, percentiles), args.output))
     return 0
 
 
@@ -152,7 +150,7 @@ def run_compare(args: argparse.Namespace) -> int:
     with needs_extra("plot", "plot"):
         from chronoprof_sidecar.cli.plot import figures  # noqa: PLC0415 - an extra
     base, head = (side_of(find_window(args, name)) for name in (args.base, args.head))
-    names = largest_first(base, head, only=args.only)[: args.top]
+    names = largest_first(base, head, only=args.match)[: args.top]
     if not names:
         raise NotFoundError("there are no calls to draw")
     pairs = [
@@ -164,8 +162,9 @@ def run_compare(args: argparse.Namespace) -> int:
         )
         for change in compare(base, head, names)
     ]
-    figures.write(figures.draw_comparison(pairs, args.by, args.base, args.head), args.output)
-    print(f"Wrote {args.output}.")
+    _tell(
+        args.output, replaced=figures.write(figures.draw_comparison(pairs, args.by, args.base, args.head), args.output)
+    )
     return 0
 
 
@@ -179,9 +178,15 @@ def run_history(args: argparse.Namespace) -> int:
     if not any(step.calls for step in steps):
         raise NotFoundError("there are no calls to draw")
     moments = [figures.Moment(step.start, step.end, step.calls, step.durations(MARKED)) for step in steps]
-    figures.write(figures.draw_history(args.name or args.match or "all functions", moments), args.output)
-    print(f"Wrote {args.output}.")
+    _tell(
+        args.output,
+        replaced=figures.write(figures.draw_history(args.name or args.match or "all functions", moments), args.output),
+    )
     return 0
+
+
+def _tell(path: Path, *, replaced: bool) -> None:
+    print(f"{'Replaced' if replaced else 'Wrote'} {path}.")
 
 
 def _top(text: str) -> int:

@@ -143,7 +143,8 @@ def draw_history(name: str, moments: Sequence[Moment]) -> Figure:
         upper.plot(middles, values, color=colour, label=column.removesuffix("_time"), marker=".", markersize=3)
     upper.set_ylim(bottom=0)
     upper.yaxis.set_major_formatter(_DURATIONS)
-    upper.legend(loc="upper left", ncols=3, frameon=False)
+    # Above the curves, where none can lie under it.
+    upper.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, borderaxespad=0)
     upper.set_title(_label(name), loc="left")
     starts, ends = [moment.start for moment in moments], [moment.end for moment in moments]
     widths = [end - start for start, end in zip(starts, ends, strict=True)]
@@ -176,16 +177,18 @@ def draw_comparison(pairs: Sequence[Pair], column: str, base: str, head: str) ->
     return figure
 
 
-def write(figure: Figure, path: Path) -> None:
-    """Write a figure; the ending of the name says whether as PNG, SVG or PDF.
+def write(figure: Figure, path: Path) -> bool:
+    """Write a figure, and return whether it replaced a file; the ending of the name says whether as PNG, SVG or PDF.
 
     Raises:
         NotFoundError: it cannot be written there.
     """
+    replaced = path.exists()
     try:
         figure.savefig(path, dpi=DPI)
     except OSError as error:
         raise NotFoundError(f"cannot write {path}: {error.strerror}") from error
+    return replaced
 
 
 def _new(height_inches: float) -> tuple[Figure, Axes]:

@@ -12,7 +12,7 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
-from chronoprof_sidecar.cli.command import Subparsers, ask
+from chronoprof_sidecar.cli.command import Subparsers, add_match_option, ask
 from chronoprof_sidecar.cli.extras import needs_extra
 from chronoprof_sidecar.cli.table import render_table, terminal_width
 from chronoprof_sidecar.cli.target import add_target_options
@@ -36,7 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
         description=f"Watch the functions live. Keys: {keys}; r reverses, / filters, q quits. "
         "Where the output is no terminal, or a dumb one, the table is printed once.",
     )
-    parser.add_argument("--match", metavar="GLOB", help="functions whose name matches, such as 'GET /api/*'")
+    add_match_option(parser)
     parser.add_argument("--service", help="calls of this service alone")
     parser.add_argument("--version", dest="service_version", metavar="VERSION", help="calls of this version alone")
     parser.add_argument("--sort", choices=tuple(SORT_KEYS.values()), default="total_time", help="to begin with")
