@@ -19,7 +19,8 @@ COLUMNS: Final = (
 LOSSES: Final = ("dropped", "rejected", "unknown")
 PROCESSES: Final = ("process", "processes")
 SILENT_SECONDS: Final = 60.0
-"""A process that is called ships every second, and tries at least once a minute while it gets no answer."""
+"""A process ships every second, or every half minute that it lives where nothing is called, and tries at least once a
+minute while it gets no answer."""
 _SECONDS: Final = slice(len("2026-11-26T22:44:05"))
 
 Sender = Mapping[str, Any]
@@ -71,7 +72,7 @@ def _hint(service: str, running: Sequence[Sender], max_width: int | None) -> lis
     fell = f"{service}: {len(silent)} of {count_of(len(running), *PROCESSES)} fell silent without a last batch"
     if len(silent) < len(running):
         fell += f" while the rest goes on ({name_some(silent)})"
-    text = f"{fell}: killed, hung, cut off from the sidecar, or not called any more?"
+    text = f"{fell}: killed, hung, or cut off from the sidecar?"
     return [text if max_width is None else fill(text, max_width, break_on_hyphens=False)]
 
 

@@ -51,7 +51,7 @@ class Batch:
         if self.final:
             envelope["final"] = True
         head = _dump(envelope)
-        if not self._encoded:
+        if not self._encoded and (self.final or any(self.losses)):
             return head
         return b"".join((head[:-1], b',"functions":{', b",".join(self._encoded), b"}}"))
 

@@ -20,6 +20,8 @@ from chronoprof_sidecar.client.pace import Pace
 
 UNKNOWN_AFTER_SECONDS: Final = 24 * 3600.0
 """A batch that may have arrived is given up after this long; a sidecar remembers its senders for longer."""
+ALIVE_SECONDS: Final = 30.0
+"""Without a call for so long, a batch of none says that the process lives: silence then means that it does not."""
 _SETTLING: Final = frozenset({400, 409, 413, 415, 422})
 _RETRYABLE: Final = frozenset({408, 429})
 
@@ -62,6 +64,7 @@ class Delivery:
         # When the batch was first sent without an answer that says it was not counted.
         self._in_doubt_since: float | None = None
         self._greeted = False
+        self._spoke_at = now
         self.pace = pace
         self.books = Books()
         self.rounds_begun = 0
@@ -141,8 +144,10 @@ class Delivery:
             self._round_span_seconds, self._since = now - self._since, now
             self.rounds_begun += 1
         farewell = final and self._greeted
-        if not (self._round or self.books.has_unreported() or farewell):
+        alive = self._greeted and now - self._spoke_at >= ALIVE_SECONDS
+        if not (self._round or self.books.has_unreported() or farewell or alive):
             return False
+        self._spoke_at = now
         batch = pack(self._round, limit_bytes=self._limit_bytes, span_seconds=max(0.0, self._round_span_seconds))
         batch.losses = self.books.unreported()
         batch.final = final and not self._round and not self._pending

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chronoprof_sidecar.client.batches import Sender
-from chronoprof_sidecar.client.delivery import UNKNOWN_AFTER_SECONDS, Answer, Delivery, Verdict
+from chronoprof_sidecar.client.delivery import ALIVE_SECONDS, UNKNOWN_AFTER_SECONDS, Answer, Delivery, Verdict
 from chronoprof_sidecar.client.delta import Series
 from chronoprof_sidecar.client.folding import aggregate_samples
 from chronoprof_sidecar.client.pace import Pace
+from chronoprof_sidecar.wire.batches import decode_batch
 from tests.client.scripted import ScriptedSidecar
 
 LONG = 1e6
@@ -311,6 +312,22 @@ def test_farewell_without_calls(sent: Sent) -> None:
     delivery.answered(acknowledge(farewell), LONG)
 
     assert delivery.next_body(2 * LONG, final=True) is None
+
+
+def test_a_process_that_is_not_called_says_that_it_lives(sent: Sent) -> None:
+    """Half a minute after its last batch a sender ships one of no calls, and no more often than that; whoever never
+    shipped any stays silent."""
+    delivery, body = sent
+    delivery.answered(acknowledge(body), 10.0)
+    assert delivery.next_body(10.0 + ALIVE_SECONDS - 1) is None
+
+    alive = take_body(delivery, 10.0 + ALIVE_SECONDS)
+    decoded = decode_batch(alive)
+
+    assert (("id-1", 2), 0, False) == (envelope(alive), decoded.calls, decoded.final)
+    assert Verdict.ACKNOWLEDGED is delivery.answered(acknowledge(alive), 10.0 + ALIVE_SECONDS)
+    assert delivery.next_body(9.0 + 2 * ALIVE_SECONDS) is None
+    assert make_delivery().next_body(LONG) is None
 
 
 def test_nothing_to_say() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from chronoprof_sidecar.client import Profiler, lifecycle
+from chronoprof_sidecar.client import Profiler, delivery, lifecycle
 from chronoprof_sidecar.client.engine import Engine
 from chronoprof_sidecar.client.pipeline import HELP_FROM, SLICE
 from tests.client.conftest import MakeProfiler
@@ -114,3 +114,15 @@ def test_a_failed_start_is_not_repeated_in_a_rush(make_profiler: MakeProfiler, m
         starved.record("a", 0.1)
 
     assert (True, True, 100) == (engine.threadless, len(attempts) < 50, starved.stats().buffered)
+
+
+def test_an_idle_process_lets_the_sidecar_know_that_it_lives(
+    make_profiler: MakeProfiler, sidecar: ScriptedSidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread ships batches of no calls where nothing is recorded any more, and counts nothing by it."""
+    monkeypatch.setattr(delivery, "ALIVE_SECONDS", 0.05)
+    profiler = make_profiler()
+    profiler.record("a", 0.1)
+    assert sidecar.wait_for(lambda known: len(known.requests) >= 3)
+    assert {"a": 1} == sidecar.calls
+    assert (1, 1, 0) == (profiler.stats().recorded, profiler.stats().acknowledged, profiler.stats().buffered)

@@ -241,6 +241,19 @@ async def test_readers_that_never_pause_let_the_history_age(harness: StoreHarnes
     await harness.close()
 
 
+async def test_a_minute_of_no_calls_is_none_that_is_kept(harness: StoreHarness) -> None:
+    """Batches that say no more than that their senders live push no minute out of the history, nor after a crash."""
+    store = await harness.open(checkpoint_interval_seconds=1)
+    await count_at(harness, store, *(FULL_HOUR + n for n in range(3)))
+    for seq in range(1, 9):
+        harness.clock.ns += MINUTE_NS
+        harness.uptime_seconds += 10
+        await store.ingest(make_batch({}, sender="idle", seq=seq))
+        await settle(store)
+    assert list(retention_of(store).minutes) == [FULL_HOUR + n for n in range(3)]
+    await harness.close()
+
+
 async def test_a_query_that_ends_has_ageing_go_on_at_once(harness: StoreHarness) -> None:
     """What waited for a query is not put off until the next checkpoint."""
     store = await harness.open(checkpoint_interval_seconds=1)

@@ -66,16 +66,16 @@ class Memory:
     def count(self, entry: Entry) -> None:
         """Count a committed entry of the current generation."""
         batch, placement = entry.batch, entry.placement
-        minute = self._minute_of(entry)
         self._begin_by(entry.arrived_ns)
         self.window.count(placement, batch.items, entry.arrived_ns)
-        minute.rows.count(placement, batch.items, entry.arrived_ns)
+        if batch.items:  # a minute in which nobody said more than that he lives holds no data
+            self._minute_of(entry).rows.count(placement, batch.items, entry.arrived_ns)
         self.dirty.rows.setdefault(placement.labels, set()).update(placement.row_names(batch.items))
         losses = losses_of(batch, placement)
         if losses is not None:
             service = placement.labels.service
             _merge_losses(self.losses, service, losses)
-            _merge_losses(minute.losses, service, losses)
+            _merge_losses(self._minute_of(entry).losses, service, losses)
             self.dirty.losses.add(service)
         self.lsn = entry.lsn
         if entry.sender is not None:
@@ -91,7 +91,8 @@ class Memory:
             self.dirty.rows.setdefault(placement.labels, set()).update(placement.row_names(items))
         minute = entry.arrived_ns // MINUTE_NS
         items = _uncovered(entry, MINUTE, minute, covered)
-        self._minute_of(entry).rows.count(placement, items, entry.arrived_ns)
+        if batch.items:
+            self._minute_of(entry).rows.count(placement, items, entry.arrived_ns)
         self._replay_losses(entry, minute, covered)
         client = batch.client
         if client is not None:
@@ -149,8 +150,9 @@ class Memory:
         if entry.generation == self.generation and not covered(slot):
             _merge_losses(self.losses, service, losses)
             self.dirty.losses.add(service)
+        gained = self._minute_of(entry)  # also where all of it is stored: that minute holds data
         if not covered(Slot(MINUTE_LOSSES, minute, service, "", "")):
-            _merge_losses(self._minute_of(entry).losses, service, losses)
+            _merge_losses(gained.losses, service, losses)
 
     def _minute_of(self, entry: Entry) -> MinuteDelta:
         minute = entry.arrived_ns // MINUTE_NS
