@@ -13,7 +13,7 @@ from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.errors import StoreError
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded.opening import DATABASE_NAME
-from chronoprof_sidecar.store.embedded.records import decode_state, encode_state
+from chronoprof_sidecar.store.embedded.records import MINUTE, MINUTE_SUM, decode_state, encode_state
 from tests.store.bodies import make_batch
 from tests.store.contract_suite import totals
 from tests.store.harness import StoreHarness
@@ -164,6 +164,22 @@ async def test_a_row_that_is_gone_is_told(crashed: Path) -> None:
     """A row that damage hid without a trace is missed by its number."""
     change(crashed, "DELETE FROM rows WHERE kind = 1")
     assert (B_CALL, 1) == await see_twice(make_harness(crashed), crashed)
+
+
+@pytest.mark.parametrize("column", ["service", "version", "function_name"])
+async def test_a_key_of_another_type_is_damage(crashed: Path, column: str) -> None:
+    """A flipped bit in a row's header makes bytes of a text, which no answer may meet."""
+    change(crashed, f"UPDATE rows SET {column} = CAST({column} AS BLOB) WHERE kind = 1")
+    assert (B_CALL, 1) == await see_twice(make_harness(crashed), crashed)
+
+
+async def test_a_span_of_another_type_is_damage(crashed: Path) -> None:
+    """So does one in the header of a sum make something else of the number of its minute."""
+    harness = make_harness(crashed)
+    await harness.open()
+    await harness.close()
+    change(crashed, f"UPDATE rows SET kind = {MINUTE_SUM}, span = CAST(span AS BLOB) WHERE kind = {MINUTE}")
+    assert (A_CALL | B_CALL, 1) == await see_twice(harness, crashed)
 
 
 async def test_an_entry_that_is_gone_is_told_once(crashed: Path) -> None:

@@ -10,10 +10,10 @@ memory, so the WAL-reset bug of SQLite 3.7.0 to 3.51.2, which needs two connecti
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from chronoprof_sidecar.errors import StoreError
 from chronoprof_sidecar.store.embedded.database_file import (
@@ -108,8 +108,8 @@ class Database:
 
     def load_rows(self, kind: int, span: int) -> Iterator[tuple[Slot, bytes]]:
         """Yield the records of one kind and span."""
-        for *key, record in self._read(f"SELECT {ROW_COLUMNS} FROM rows WHERE kind = ? AND span = ?", (kind, span)):  # noqa: S608  our own text
-            yield Slot(*key), record
+        found = self._read(f"SELECT {ROW_COLUMNS} FROM rows WHERE kind = ? AND span = ?", (kind, span))  # noqa: S608  our own text
+        return ((self._slot(key), record) for *key, record in found)
 
     def load_row(self, slot: Slot) -> bytes | None:
         """Return the record at one slot."""
@@ -134,11 +134,14 @@ class Database:
             parameters += after[2:]
         order = "ORDER BY service, version, function_name LIMIT ?"
         found = self._read(f"SELECT {ROW_COLUMNS} FROM rows WHERE {where} {order}", (*parameters, limit))  # noqa: S608  our own text
-        return [(Slot(*key), record) for *key, record in found]
+        return [(self._slot(key), record) for *key, record in found]
 
     def load_spans(self, kind: int) -> list[int]:
         """Return every span that has records of one kind, ascending."""
-        return [span for (span,) in self._read("SELECT DISTINCT span FROM rows WHERE kind = ? ORDER BY span", (kind,))]
+        found = self._read("SELECT DISTINCT span FROM rows WHERE kind = ? ORDER BY span", (kind,))
+        if not all(type(span) is int for (span,) in found):
+            self._give_up("a span is no number")
+        return [span for (span,) in found]
 
     def count_window_rows(self, generation: int) -> int:
         """Return how many records the window of one generation has."""
@@ -286,6 +289,22 @@ class Database:
             self._refuse_damage(error)
             raise UnknownOutcomeError(str(error)) from error
 
+    def _slot(self, key: Sequence[Any]) -> Slot:
+        """Return a key as a slot: SQLite gives back whatever type damage has made of a column."""
+        slot = Slot(*key)
+        if not all(type(name) is str for name in (slot.service, slot.version, slot.function_name)):
+            self._give_up(f"a key is no text: {slot}")
+        return slot
+
+    def _give_up(self, reason: str) -> NoReturn:
+        """Have the next start salvage the file.
+
+        Raises:
+            UnusableDatabaseError: always.
+        """
+        mark_damaged(self._path)
+        raise UnusableDatabaseError(reason)
+
     def _refuse_damage(self, error: sqlite3.Error) -> None:
         """If the file is at fault, have the next start salvage it.
 
@@ -293,8 +312,7 @@ class Database:
             UnusableDatabaseError: it is.
         """
         if is_damage(error):
-            mark_damaged(self._path)
-            raise UnusableDatabaseError(str(error)) from error
+            self._give_up(str(error))
 
     def _last_row(self) -> int:
         # Rows are numbered on from the last one, so this grows by one with each new one.
