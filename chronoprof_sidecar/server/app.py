@@ -18,6 +18,7 @@ from chronoprof_sidecar.server import comparing, health, history, ingest, openap
 from chronoprof_sidecar.server.access import Gate
 from chronoprof_sidecar.server.connections import ConnectionGuard, connection_options
 from chronoprof_sidecar.server.context import GATE, LIFECYCLE, REPORTS, SETTINGS, SPANS, STORE, Lifecycle
+from chronoprof_sidecar.server.dashboard import pages
 from chronoprof_sidecar.server.listening import Listener
 from chronoprof_sidecar.server.middlewares import guard_requests
 from chronoprof_sidecar.settings import Settings
@@ -65,6 +66,8 @@ ROUTES: Final = (
     Route("GET", "/health/live", health.get_health, None),
     Route("GET", "/health/ready", health.get_readiness, None),
     Route("GET", "/openapi.json", openapi.get_openapi, None),
+    Route("GET", "/", pages.get_page, None),
+    Route("GET", "/dashboard/{name}", pages.get_asset, None),
 )
 
 
