@@ -13,6 +13,7 @@ export class Chart {
   #options;
   #plot = null;
   #data = null;
+  #range = [0, 1];
   #values = [];
   #when = make("span", { class: "legend-when" });
 
@@ -27,9 +28,13 @@ export class Chart {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#redraw());
   }
 
-  /** Show `[times, …values]`: times in seconds, and as many values per series, null where there is none. */
-  show(data) {
+  /**
+   * Show `[times, …values]`: times in seconds, and as many values per series, null where there is none; `range` is what
+   * the axis spans, since a function may be younger than what is looked at.
+   */
+  show(data, range) {
     this.#data = data;
+    this.#range = range;
     if (this.#plot === null) this.#redraw();
     else this.#plot.setData(data);
     this.#showLegend(null);
@@ -59,7 +64,7 @@ export class Chart {
       height: HEIGHT,
       legend: { show: false },
       cursor: { sync: { key: this.#options.sync }, y: false, drag: { x: false, y: false } },
-      scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] } },
+      scales: { x: { range: () => this.#range }, y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] } },
       axes: [axis, { ...axis, size: 68, values: (_plot, ticks) => ticks.map((tick) => this.#options.write(tick)) }],
       series: [{}, ...this.#options.series.map((series) => describe(series, color(series.color)))],
       hooks: { setCursor: [(plot) => this.#showLegend(plot.cursor.idx ?? null)] },

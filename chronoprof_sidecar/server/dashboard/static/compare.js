@@ -56,7 +56,7 @@ export class ComparePage {
   async ask(view, signal) {
     const [{ saves }, { senders }] = await Promise.all([this.#api.get("saves", {}, signal), this.#api.get("senders", {}, signal)]);
     this.#header.offer(labelsOf(senders));
-    this.#offer(view, saves.map((save) => save.name).filter((name) => name.endsWith(".json")));
+    this.#offer(saves.map((save) => save.name).filter((name) => name.endsWith(".json")));
     return this.#api.get("compare", { ...this.#sides, service: view.service, limit: MOST_ROWS }, signal);
   }
 
@@ -74,11 +74,11 @@ export class ComparePage {
     if (this.#rows === null) return;
     const rows = view.noise === "hidden" ? this.#rows.filter(isBeyondChance) : this.#rows;
     this.#table.show(rows, {});
-    const count_ = (verdict) => this.#rows.filter((row) => row.verdict.p95_time === verdict).length;
+    const withVerdict = (verdict) => this.#rows.filter((row) => row.verdict.p95_time === verdict).length;
     setText(
       byId("compare-caption"),
-      `${grouped(this.#functions)} functions, the largest change of total time first. p95: ${grouped(count_("slower"))} slower and ` +
-        `${grouped(count_("faster"))} faster beyond chance (99 %), ${grouped(count_("noise"))} that chance explains.`,
+      `${grouped(this.#functions)} functions, the largest change of total time first. p95: ${grouped(withVerdict("slower"))} slower and ` +
+        `${grouped(withVerdict("faster"))} faster beyond chance (99 %), ${grouped(withVerdict("noise"))} that chance explains.`,
     );
     byId("compare-empty").hidden = rows.length > 0;
     byId("compare-empty").replaceChildren(
@@ -99,7 +99,7 @@ export class ComparePage {
     return { base: base || usual[0], head: head || usual[1] };
   }
 
-  #offer(_view, saves) {
+  #offer(saves) {
     const versions = this.#header.versions.map((version) => [`version:${version}`, `Version ${version}`]);
     const options = [["live", "The current window"], ...versions, ...SPANS, ...saves.map((name) => [name, name])];
     for (const [side, value] of Object.entries(this.#sides)) {

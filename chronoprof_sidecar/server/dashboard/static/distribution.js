@@ -89,7 +89,7 @@ function marks(row, { x }) {
     const at = Math.min(Math.max(x(Math.max(row[column], 1e-9)), 1), WIDTH - 1);
     level = at - before < LABEL_GAP ? (level + 1) % 3 : 0;
     before = at;
-    const anchor = at > WIDTH - 60 ? "end" : "start";
+    const anchor = at > WIDTH - 90 ? "end" : "start";
     return [
       makeSvg("line", { class: `mark mark-${title}`, x1: at, x2: at, y1: 12 + level * 12, y2: BASE }),
       makeSvg("text", { class: `mark-text mark-${title}`, x: at + (anchor === "end" ? -4 : 4), y: 12 + level * 12, "text-anchor": anchor }, `${title} ${joined(duration(row[column]))}`),

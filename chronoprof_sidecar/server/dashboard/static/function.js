@@ -69,8 +69,9 @@ export class FunctionPage {
     }
     showFigures(row, meta);
     const times = steps.map((step) => Date.parse(step.start) / 1000);
-    this.#durations.show([times, ...PERCENTILES.map(([, , column]) => steps.map((step) => step[column]))]);
-    this.#calls.show([times, steps.map((step) => step.calls), steps.map((step) => step.errors)]);
+    const range = [times[0], Date.parse(steps.at(-1).end) / 1000];
+    this.#durations.show([times, ...PERCENTILES.map(([, , column]) => steps.map((step) => step[column]))], range);
+    this.#calls.show([times, steps.map((step) => step.calls), steps.map((step) => step.errors)], range);
     drawDistribution(byId("distribution"), row);
     this.#versions.show(rows, { context: { axis: spreadAxis(rows) } });
   }

@@ -22,7 +22,7 @@ const time = (id, title, hint) => figure(id, title, hint, duration);
 function columnsWith(trends) {
   return [
     { id: "function_name", title: "Function", kind: "words", sortable: true, make: makeName, show: (node, row) => showName(node, row.function_name) },
-    { id: "total_time", title: "Share of time", hint: "Share of the total time of all functions shown", kind: "bar", sortable: true, make: makeShare,
+    { id: "total_time", title: "Share of time", hint: "Share of the total time of all functions shown", kind: "measure", sortable: true, make: makeShare,
       show: (node, row, { total, largest }) => showShare(node, row.total_time, largest, share(total > 0 ? row.total_time / total : 0)) },
     figure("calls", "Calls", "Timed calls", count),
     time("avg_time", "Avg", "Mean duration"),

@@ -45,7 +45,7 @@ function runsOf(values) {
   return runs;
 }
 
-/** A value alone is a dot: a line of no length with round ends. */
+/** A value alone is a dash, as wide as can be seen. */
 function dot(run) {
-  return run.length === 1 ? "h0.01" : "";
+  return run.length === 1 ? "m-3 0h6" : "";
 }

@@ -33,7 +33,7 @@ export class Totals {
     const sum = (column) => rows.reduce((total, row) => total + row[column], 0);
     const [seconds, calls, time, errors] = [secondsOf(meta), sum("calls"), sum("total_time"), sum("errors")];
     this.#showCard("calls", rate(calls / seconds), `${joined(count(calls))} calls in ${joined(duration(seconds))}`);
-    this.#showCard("time", perSecond(time / seconds), `${joined(duration(time))} in all, all processes together`);
+    this.#showCard("time", perSecond(time / seconds), `${joined(duration(time))} in all processes`);
     this.#showCard("errors", share(calls > 0 ? errors / calls : 0), `${joined(count(errors))} calls raised or answered 5xx`);
     this.#cards.get("errors").root.classList.toggle("bad", errors > 0);
     setText(this.#window.title, `Generation ${grouped(meta.generation)}`);
