@@ -65,7 +65,7 @@ export class Chart {
       legend: { show: false },
       cursor: { sync: { key: this.#options.sync }, y: false, drag: { x: false, y: false } },
       scales: { x: { range: () => this.#range }, y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] } },
-      axes: [axis, { ...axis, size: 68, values: (_plot, ticks) => ticks.map((tick) => this.#options.write(tick)) }],
+      axes: [{ ...axis, values: writeTimes }, { ...axis, size: 68, values: (_plot, ticks) => ticks.map((tick) => this.#options.write(tick)) }],
       series: [{}, ...this.#options.series.map((series) => describe(series, color(series.color)))],
       hooks: { setCursor: [(plot) => this.#showLegend(plot.cursor.idx ?? null)] },
     };
@@ -88,6 +88,14 @@ export class Chart {
     series.forEach((values, nth) => setText(this.#values[nth], this.#options.write(values[index] ?? null)));
     setText(this.#when, index < 0 ? "" : moment(new Date(times[index] * 1000).toISOString()));
   }
+}
+
+/** Times where the reader is: as fine as the distance between two of them asks for. */
+function writeTimes(_plot, ticks, _axis, _space, distance) {
+  const options = distance >= 86_400 ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hour12: false };
+  if (distance < 60) options.second = "2-digit";
+  const write = new Intl.DateTimeFormat([], options);
+  return ticks.map((tick) => write.format(tick * 1000));
 }
 
 function describe({ isBars }, color) {

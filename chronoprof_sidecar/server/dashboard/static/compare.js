@@ -54,8 +54,7 @@ export class ComparePage {
   }
 
   async ask(view, signal) {
-    const [{ saves }, { senders }] = await Promise.all([this.#api.get("saves", {}, signal), this.#api.get("senders", {}, signal)]);
-    this.#header.offer(labelsOf(senders));
+    const [{ saves }] = await Promise.all([this.#api.get("saves", {}, signal), this.#header.learn(this.#api, signal)]);
     this.#offer(saves.map((save) => save.name).filter((name) => name.endsWith(".json")));
     return this.#api.get("compare", { ...this.#sides, service: view.service, limit: MOST_ROWS }, signal);
   }
@@ -63,6 +62,7 @@ export class ComparePage {
   show({ data, meta }, view) {
     this.#rows = Object.entries(data).map(([name, change]) => ({ name, ...change }));
     this.#functions = meta.functions;
+    this.#header.offer({ services: [...meta.base.services, ...meta.head.services] });
     const losses = [meta.base, meta.head].filter((side) => !side.complete).map((side) => `${side.name}: ${list(side)}`);
     byId("compare-losses").hidden = losses.length === 0;
     setText(byId("compare-losses"), `Not complete. ${losses.join(" · ")}.`);
@@ -107,11 +107,6 @@ export class ComparePage {
       setOptions(byId(side), known ? options : [...options, [value, value]], value);
     }
   }
-}
-
-/** The versions and services that senders have said. */
-export function labelsOf(senders) {
-  return { services: senders.map((sender) => sender.service), versions: senders.map((sender) => sender.version) };
 }
 
 function isBeyondChance(row) {

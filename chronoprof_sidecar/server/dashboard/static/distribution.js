@@ -6,9 +6,9 @@ import { count, duration, joined } from "./format.js";
 
 const SHIFT = 17;
 const BINS_PER_DECADE = 24;
-const [WIDTH, HEIGHT, BASE, TOP] = [640, 240, 204, 40];
+const [WIDTH, HEIGHT, BASE, TOP] = [640, 248, 212, 58];
 const MARKS = [["p50", "p50_time"], ["p95", "p95_time"], ["p99", "p99_time"], ["max", "max_time"]];
-const LABEL_GAP = 66;
+const LABEL_WIDTH = 92;
 
 /** Draw a row of `GET data?buckets=true` into an element. */
 export function drawDistribution(root, row) {
@@ -76,23 +76,25 @@ function ticks({ first, last, x }) {
       const at = x(factor * 10 ** decade);
       if (at < 16 || at > WIDTH - 16) continue;
       nodes.push(makeSvg("line", { class: "tick", x1: at, x2: at, y1: BASE, y2: BASE + 5 }));
-      nodes.push(makeSvg("text", { class: "tick-text", x: at, y: BASE + 22, "text-anchor": "middle" }, joined(duration(factor * 10 ** decade)).replace(/\.?0+(?=\D|$)/, "")));
+      nodes.push(makeSvg("text", { class: "tick-text", x: at, y: BASE + 22, "text-anchor": "middle" }, joined(duration(factor * 10 ** decade)).replace(/\.0+(?=\D|$)/, "")));
     }
   }
   return nodes;
 }
 
-/** A line at each percentile; where two are close, the later label moves up a line. */
+/** A line at each percentile; where its label would meet another one, it stands a line lower. */
 function marks(row, { x }) {
-  let [before, level] = [-Infinity, 0];
+  const ends = []; // of the labels on each line
   return MARKS.flatMap(([title, column]) => {
     const at = Math.min(Math.max(x(Math.max(row[column], 1e-9)), 1), WIDTH - 1);
-    level = at - before < LABEL_GAP ? (level + 1) % 3 : 0;
-    before = at;
-    const anchor = at > WIDTH - 90 ? "end" : "start";
+    const anchor = at > WIDTH - LABEL_WIDTH ? "end" : "start";
+    const from = anchor === "end" ? at - LABEL_WIDTH : at;
+    let level = 0;
+    while (ends[level] > from) level += 1;
+    ends[level] = from + LABEL_WIDTH;
     return [
-      makeSvg("line", { class: `mark mark-${title}`, x1: at, x2: at, y1: 12 + level * 12, y2: BASE }),
-      makeSvg("text", { class: `mark-text mark-${title}`, x: at + (anchor === "end" ? -4 : 4), y: 12 + level * 12, "text-anchor": anchor }, `${title} ${joined(duration(row[column]))}`),
+      makeSvg("line", { class: `mark mark-${title}`, x1: at, x2: at, y1: 12 + level * 14, y2: BASE }),
+      makeSvg("text", { class: `mark-text mark-${title}`, x: at + (anchor === "end" ? -4 : 4), y: 12 + level * 14, "text-anchor": anchor }, `${title} ${joined(duration(row[column]))}`),
     ];
   });
 }

@@ -45,6 +45,7 @@ export class FunctionPage {
   }
 
   async ask(view, signal) {
+    await this.#header.learn(this.#api, signal);
     const query = { ...sinceOf(view.span), service: view.service, version: view.version };
     const one = { ...query, function_name: view.function };
     const answer = await this.#api.get("data", { ...one, buckets: true }, signal);

@@ -6,12 +6,14 @@ import { formatView } from "./view.js";
 
 const WITH_SPAN = new Set(["functions"]);
 const SEARCH_SETTLE_MS = 80;
+const LEARNED_MS = 30_000;
 
 export class Header {
   #viewing;
   #services = new Set();
   #versions = new Set();
   #timer = 0;
+  #learned = -Infinity;
 
   constructor(viewing) {
     this.#viewing = viewing;
@@ -43,6 +45,18 @@ export class Header {
     services.forEach((service) => this.#services.add(service));
     versions.forEach((version) => this.#versions.add(version));
     this.#showChoices(this.#viewing.view);
+  }
+
+  /** Ask the senders for their labels, unless that was done just now. */
+  async learn(api, signal) {
+    if (performance.now() - this.#learned < LEARNED_MS) return;
+    this.#learned = performance.now();
+    try {
+      const { senders } = await api.get("senders", {}, signal);
+      this.offer({ versions: senders.map((sender) => sender.version) });
+    } catch {
+      this.#learned = -Infinity; // whoever polls finds out why, and says it
+    }
   }
 
   get versions() {

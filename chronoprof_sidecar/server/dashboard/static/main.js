@@ -52,6 +52,7 @@ async function ask(signal) {
     setAttribute(byId("main"), "aria-busy", false);
     document.documentElement.dataset.drawn = view.page; // for who waits for it: benchmarks and tests
     connection.answered(isPaused);
+    header.learn(api);
     if (isPaused) poller.stop();
     return true;
   } catch (error) {

@@ -2,7 +2,6 @@
 
 import { byId, make, setAttribute, setText } from "./dom.js";
 import { makeFigure, makeText, showFigure, showText } from "./cells.js";
-import { labelsOf } from "./compare.js";
 import { age, count, grouped, moment } from "./format.js";
 import { Table } from "./table.js";
 
@@ -34,7 +33,7 @@ export class SendersPage {
 
   async ask(_view, signal) {
     const { senders } = await this.#api.get("senders", {}, signal);
-    return { senders, meta: { services: labelsOf(senders).services }, versions: labelsOf(senders).versions };
+    return { senders, versions: senders.map((sender) => sender.version) };
   }
 
   show({ senders }, view) {
