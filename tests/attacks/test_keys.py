@@ -29,7 +29,9 @@ from tests.scale import scaled
 
 KEYS = {Role.ADMIN: ADMIN_KEY, Role.READ: READ_KEY, Role.INGEST: INGEST_KEY}
 UNKNOWN_KEY = "chp_admin_" + "u" * 40
-PUBLIC = {("GET", path) for path in ("/health", "/health/live", "/health/ready", "/openapi.json")}
+PUBLIC = {
+    ("GET", path) for path in ("/health", "/health/live", "/health/ready", "/openapi.json", "/", "/dashboard/{name}")
+}
 """Whoever opens another route to everyone has to say so here."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get")
 BATCH = json.dumps({"durations": {"f": [0.1]}}).encode()
