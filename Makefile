@@ -84,6 +84,14 @@ bench-client: $(VENV)/.ready-bench ## what the shim costs an app, beside its pee
 bench-server: $(VENV)/.ready-dev .bench/.ready-debian .bench/.ready-statsd ## what the sidecar does with a core, beside statsd, collectd and Pushgateway (ARGS=--quick)
 	$(BIN)/python -m benchmarks.bench_server $(ARGS)
 
+.PHONY: bench-page
+bench-page: $(VENV)/.ready-dev debian ## how long a person waits for the page, in a real Chromium (ARGS=--quick for a glance)
+	$(BIN)/python -m benchmarks.bench_page $(ARGS)
+
+.PHONY: screenshots
+screenshots: $(VENV)/.ready-dev debian ## pictures of the page in three widths, light and dark, in .bench/screenshots
+	$(BIN)/python -m benchmarks.screenshots .bench/screenshots
+
 .PHONY: build
 build: $(VENV)/.ready-dev ## wheel and source distribution in dist/, checked
 	rm -rf dist

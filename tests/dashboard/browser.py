@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from tests.process.sidecar import INGEST_KEY, READ_KEY, Sidecar
 
@@ -30,6 +30,21 @@ class Watch:
     urls: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
+    def follow(self, page: Page) -> None:
+        """Write down what `page` asks for from now on, and what goes wrong in it."""
+        page.on("request", self._request)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._message)
+
+    def _request(self, request: Request) -> None:
+        if request.url.startswith("http"):  # a download is a blob of the page's own
+            self.urls.append(request.url)
+            self.hosts.add(urlsplit(request.url).netloc)
+
+    def _message(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(message.text)
+
 
 @contextmanager
 def looking_at(
@@ -39,9 +54,7 @@ def looking_at(
     context = browser.new_context(**options)
     context.set_default_timeout(DEADLINE_MS)
     page, watch = context.new_page(), Watch()
-    page.on("request", lambda request: (watch.urls.append(request.url), watch.hosts.add(urlsplit(request.url).netloc)))
-    page.on("pageerror", lambda error: watch.errors.append(str(error)))
-    page.on("console", lambda message: message.type in {"error", "warning"} and watch.errors.append(message.text))
+    watch.follow(page)
     page.goto(f"{sidecar.url}/{view}")
     if key is not None:
         enter_key(page, key)

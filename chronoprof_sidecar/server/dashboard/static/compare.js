@@ -54,7 +54,7 @@ export class ComparePage {
   }
 
   async ask(view, signal) {
-    const [{ saves }] = await Promise.all([this.#api.get("saves", {}, signal), this.#header.learn(this.#api, signal)]);
+    const [{ saves }] = await Promise.all([this.#api.get("saves", {}, signal), this.#header.learn(this.#api)]);
     this.#offer(saves.map((save) => save.name).filter((name) => name.endsWith(".json")));
     return this.#api.get("compare", { ...this.#sides, service: view.service, limit: MOST_ROWS }, signal);
   }

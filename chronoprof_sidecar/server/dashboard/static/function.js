@@ -45,7 +45,7 @@ export class FunctionPage {
   }
 
   async ask(view, signal) {
-    await this.#header.learn(this.#api, signal);
+    await this.#header.learn(this.#api);
     const query = { ...sinceOf(view.span), service: view.service, version: view.version };
     const one = { ...query, function_name: view.function };
     const answer = await this.#api.get("data", { ...one, buckets: true }, signal);

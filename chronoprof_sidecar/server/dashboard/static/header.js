@@ -13,7 +13,8 @@ export class Header {
   #services = new Set();
   #versions = new Set();
   #timer = 0;
-  #learned = -Infinity;
+  #learnedAt = -Infinity;
+  #learned = Promise.resolve();
 
   constructor(viewing) {
     this.#viewing = viewing;
@@ -48,14 +49,20 @@ export class Header {
   }
 
   /** Ask the senders for their labels, unless that was done just now. */
-  async learn(api, signal) {
-    if (performance.now() - this.#learned < LEARNED_MS) return;
-    this.#learned = performance.now();
+  learn(api) {
+    if (performance.now() - this.#learnedAt > LEARNED_MS) {
+      this.#learnedAt = performance.now();
+      this.#learned = this.#learn(api);
+    }
+    return this.#learned; // the same for all who ask meanwhile
+  }
+
+  async #learn(api) {
     try {
-      const { senders } = await api.get("senders", {}, signal);
+      const { senders } = await api.get("senders");
       this.offer({ versions: senders.map((sender) => sender.version) });
     } catch {
-      this.#learned = -Infinity; // whoever polls finds out why, and says it
+      this.#learnedAt = -Infinity; // whoever polls finds out why, and says it
     }
   }
 
