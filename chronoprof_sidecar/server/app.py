@@ -67,7 +67,7 @@ ROUTES: Final = (
     Route("GET", "/health/ready", health.get_readiness, None),
     Route("GET", "/openapi.json", openapi.get_openapi, None),
     Route("GET", "/", pages.get_page, None),
-    Route("GET", "/dashboard/{name}", pages.get_asset, None),
+    Route("GET", "/dashboard/{asset}", pages.get_asset, None),
 )
 
 

@@ -32,7 +32,7 @@ async def get_page(request: web.Request) -> web.Response:
 
 async def get_asset(request: web.Request) -> web.Response:
     """Serve one of the files that the page is made of."""
-    asset = read_assets().get(request.match_info["name"])
+    asset = read_assets().get(request.match_info["asset"])
     if asset is None:
         raise web.HTTPNotFound
     return _answer(request, asset)
