@@ -111,3 +111,30 @@ def test_what_is_vendored_says_so() -> None:
     (version,) = versions
     assert f"(v{version})" in (STATIC / f"uplot-{version}.esm.js").read_text(encoding="utf-8")
     assert "MIT License" in (STATIC / f"uplot-{version}.license.txt").read_text(encoding="utf-8")
+
+
+TEXTS = ("ink", "muted", "accent", "p50", "p95", "p99", "bad", "good", "warn")
+GROUNDS = ("surface", "ground", "raised", "hover")
+PAIRS = [(text, ground) for text in TEXTS for ground in GROUNDS]
+PAIRS += [("warn", "warn-soft"), ("bad", "bad-soft"), ("on-accent", "accent"), ("accent", "accent-soft")]
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_can_be_read(scheme: int) -> None:
+    """Every colour of text has the contrast that WCAG 2.2 asks for (AA, 4.5) on every ground, light and dark."""
+    rules = re.findall(r":root \{(.*?)\n\s*\}", (STATIC / "base.css").read_text(encoding="utf-8"), re.DOTALL)
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", rules[scheme]))
+    assert not {pair for pair in PAIRS if contrast(*(colours[name] for name in pair)) < 4.5}
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours, as WCAG 2.2 defines it."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of `#rrggbb`, as WCAG 2.2 defines it."""
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
