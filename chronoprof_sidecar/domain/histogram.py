@@ -54,7 +54,7 @@ class Histogram:
         histogram.counts = counts if histogram.count >= _ARRAY_CAPACITY else array("Q", counts)
         return histogram
 
-    def add(self, buckets: Sequence[int], counts: Sequence[int], *, times: int = 1) -> None:
+    def add(self, buckets: Sequence[int], counts: Sequence[int], times: int = 1) -> None:
         """Add `counts[i] * times` durations to `buckets[i]`.
 
         Args:
@@ -62,22 +62,24 @@ class Histogram:
             counts: as many counts, each 1 or more.
             times: what every count is multiplied with, 1 or more.
         """
-        if buckets[0] == 0:
-            self.zeros += counts[0] * times
-            self.count += counts[0] * times
-            buckets, counts = buckets[1:], counts[1:]
-            if not buckets:
-                return
-        self.count += sum(counts) * times
+        if times != 1:
+            counts = [count * times for count in counts]
+        first = buckets[0]
+        if first == 0:
+            self.zeros += counts[0]
+            self.count += counts[0]
+            if len(buckets) > 1:
+                self.add(buckets[1:], counts[1:])
+            return
+        self.count += sum(counts)
         offset, mine = self.offset, self.counts
-        if buckets[0] < offset or buckets[-1] >= offset + len(mine) or self.count >= _ARRAY_CAPACITY:
-            offset, mine = self._make_room(buckets[0], buckets[-1] + 1)
-        if times == 1:
-            for bucket, count in zip(buckets, counts, strict=True):
-                mine[bucket - offset] += count
-        else:
-            for bucket, count in zip(buckets, counts, strict=True):
-                mine[bucket - offset] += count * times
+        if first < offset or buckets[-1] >= offset + len(mine) or self.count >= _ARRAY_CAPACITY:
+            offset, mine = self._make_room(first, buckets[-1] + 1)
+        if len(buckets) == 1:  # as for most functions in most seconds
+            mine[first - offset] += counts[0]
+            return
+        for bucket, count in zip(buckets, counts, strict=True):
+            mine[bucket - offset] += count
 
     def merge(self, other: "Histogram") -> None:
         """Add all counts of `other`, which stays as it is."""

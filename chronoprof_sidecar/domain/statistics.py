@@ -72,7 +72,7 @@ class FunctionStatistics:
         times = aggregate.sample_every
         self.errors += aggregate.errors * times
         self.total_ns += aggregate.total_ns * times
-        self.histogram.add(aggregate.buckets, aggregate.counts, times=times)
+        self.histogram.add(aggregate.buckets, aggregate.counts, times)
         self._widen(aggregate.min_ns, aggregate.max_ns, arrived_ns, arrived_ns)
 
     def merge(self, other: "FunctionStatistics") -> None:
