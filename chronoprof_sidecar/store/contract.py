@@ -8,12 +8,23 @@ from collections.abc import AsyncIterator
 from typing import Protocol, Self
 
 from chronoprof_sidecar.domain.batch import Batch, Outcome
+from chronoprof_sidecar.domain.figures import StoreFigures
 from chronoprof_sidecar.domain.history import History, HistoryQuery
 from chronoprof_sidecar.domain.senders import Sender
 from chronoprof_sidecar.domain.snapshot import Rotation, SaveInfo, Snapshot
 from chronoprof_sidecar.domain.table import Selection
 
-__all__ = ["History", "HistoryQuery", "Outcome", "Rotation", "SaveContent", "SaveInfo", "Snapshot", "Store"]
+__all__ = [
+    "History",
+    "HistoryQuery",
+    "Outcome",
+    "Rotation",
+    "SaveContent",
+    "SaveInfo",
+    "Snapshot",
+    "Store",
+    "StoreFigures",
+]
 
 
 class SaveContent(Protocol):
@@ -100,6 +111,10 @@ class Store(Protocol):
 
     async def senders(self) -> list[Sender]:
         """Return every remembered sender, the one silent longest first."""
+        ...
+
+    async def figures(self) -> StoreFigures:
+        """Return how the store is doing; takes no longer for a large table than for a small one."""
         ...
 
     def unready_reason(self) -> str | None:

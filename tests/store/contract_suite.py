@@ -340,6 +340,28 @@ class StoreContract(HistoryContract):
         assert (sender.first_batch_ns, sender.last_batch_ns) == (START_NS, START_NS + HOUR_NS)
         await harness.close()
 
+    async def test_figures_tell_how_the_store_is_doing(self, harness: StoreHarness) -> None:
+        """Rows, overflow and generation are the window's; a reset leaves senders and nothing else."""
+        store = await harness.open(max_functions=2)
+        await store.ingest(make_batch({"a": [1], "b": [1], "c": [1, 2, 3]}, sender="s"))
+        figures = await store.figures()
+        assert (1, 3, 3, 1) == (figures.generation, figures.rows, figures.overflowed, figures.senders)
+        await store.reset()
+        figures = await store.figures()
+        assert (2, 0, 0, 1) == (figures.generation, figures.rows, figures.overflowed, figures.senders)
+        await harness.close()
+
+    async def test_figures_tell_what_waits(self, store: Store) -> None:
+        """Batches that were handed in and not begun are counted with their bodies, and no longer once all is done."""
+        batch = make_batch({"a": [1]})
+        waiting = [asyncio.ensure_future(store.ingest(batch)) for _ in range(3)]
+        await asyncio.sleep(0)
+        figures = await store.figures()
+        assert (3, 3 * len(batch.body)) == (figures.waiting_batches, figures.waiting_bytes)
+        await asyncio.gather(*waiting)
+        figures = await store.figures()
+        assert (0, 0) == (figures.waiting_batches, figures.waiting_bytes)
+
     async def test_senders_are_forgotten_by_service_time_alone(self, harness: StoreHarness) -> None:
         """A clock that jumps ten years forgets nobody; an hour of service forgets those that ended."""
         store = await harness.open()

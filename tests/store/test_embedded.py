@@ -59,6 +59,16 @@ class TestEmbeddedStore(StoreContract):
     """The whole contract."""
 
 
+async def test_the_journal_grows_by_what_is_committed(harness: StoreHarness) -> None:
+    """Until a checkpoint begins, the journal's size is that of all bodies and a little for each."""
+    store = await harness.open(checkpoint_interval_seconds=3600.0)
+    batch = make_batch({"a": [1]})
+    for _ in range(3):
+        await store.ingest(batch)
+    assert 3 * len(batch.body) < (await store.figures()).journal_bytes < 3 * (len(batch.body) + 500)
+    await harness.close()
+
+
 async def test_a_second_sidecar_is_refused(harness: StoreHarness, tmp_path: Path) -> None:
     """Two processes on one directory would count apart: the second does not start, the first goes on."""
     store = await harness.open()

@@ -140,6 +140,7 @@ async def open_store(
             queue,
             writer,
             windows,
+            upkeep,
             reader,
             clock_ns,
         )

@@ -43,6 +43,11 @@ class JobQueue:
     def __len__(self) -> int:
         return len(self._jobs)
 
+    @property
+    def size_bytes(self) -> int:
+        """Bodies that wait."""
+        return self._bytes
+
     def put(self, job: Job) -> None:
         """Add a job.
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, Self
 
 from chronoprof_sidecar.domain.batch import Batch, Outcome
+from chronoprof_sidecar.domain.figures import StoreFigures
 from chronoprof_sidecar.domain.history import History, HistoryQuery
 from chronoprof_sidecar.domain.senders import Sender
 from chronoprof_sidecar.domain.snapshot import Rotation, SaveInfo, Snapshot
@@ -27,6 +28,7 @@ from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.queue import IngestJob, JobQueue
 from chronoprof_sidecar.store.embedded.reading import HistoryReader
 from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.store.embedded.windows import Windows, name_by_time
 from chronoprof_sidecar.store.embedded.writer import Writer
 from chronoprof_sidecar.wire.saves import render_csv_save, render_json_save
@@ -47,6 +49,7 @@ class Parts:
     queue: JobQueue
     writer: Writer
     windows: Windows
+    upkeep: Upkeep
     history: HistoryReader
     clock_ns: Callable[[], int]
 
@@ -117,6 +120,19 @@ class EmbeddedStore(Store):
     async def senders(self) -> list[Sender]:
         """Return every sender; see `Store.senders`."""
         return self._memory.sender_list()
+
+    async def figures(self) -> StoreFigures:
+        """Return how the store is doing; see `Store.figures`."""
+        memory, queue = self._memory, self._queue
+        return StoreFigures(
+            generation=memory.generation,
+            rows=memory.window.size,
+            overflowed=sum(losses.overflowed for losses in memory.losses.values()),
+            senders=len(memory.senders),
+            waiting_batches=len(queue),
+            waiting_bytes=queue.size_bytes,
+            journal_bytes=self._parts.upkeep.journal_bytes,
+        )
 
     def unready_reason(self) -> str | None:
         """Say why batches cannot be taken; see `Store.unready_reason`."""

@@ -63,6 +63,11 @@ class Upkeep:
         self._erasing = True
         self._steps_left = STEPS_BETWEEN_ROUNDS
 
+    @property
+    def journal_bytes(self) -> int:
+        """What was journaled since the last checkpoint began."""
+        return self._journal_bytes
+
     def note_journaled(self, size_bytes: int) -> None:
         """Note that the journal has grown."""
         self._journal_bytes += size_bytes
