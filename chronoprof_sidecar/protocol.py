@@ -26,6 +26,7 @@ SENDERS_PATH: Final = f"{API_PREFIX}/senders"
 HISTORY_PATH: Final = f"{API_PREFIX}/history"
 COMPARE_PATH: Final = f"{API_PREFIX}/compare"
 PLOT_PATH: Final = f"{API_PREFIX}/plot.svg"
+METRICS_PATH: Final = "/metrics"
 
 KEY_HEADER: Final = "X-API-Key"
 CLIENT_HEADER: Final = "X-Chronoprof-Client"

@@ -107,6 +107,12 @@ class Settings:
     )
     max_saves: int = _setting(values.whole_number(1), "1000", "files", "in the save directory; a full one answers 507")
     max_saves_bytes: int = _setting(values.size(1), "10 GiB", "bytes", "all saved files; a full directory answers 507")
+    metrics_max_functions: int = _setting(
+        values.whole_number(0),
+        "500",
+        "rows",
+        "of /metrics, each some 20 series: function names per service and version; what comes beyond counts as _other",
+    )
     keep_saves: int = _setting(
         values.whole_number(0), "0", "files", "the newest to keep when a save is added; 0 never deletes any"
     )

@@ -129,7 +129,7 @@ class Histogram:
         for percent in percents:
             rank = max(1, -(-percent * self.count // 100))
             place = bisect_left(running, rank)
-            answers.append(_midpoint(self.offset + place - 1 if place else 0))
+            answers.append(midpoint(self.offset + place - 1 if place else 0))
         return answers
 
     def _make_room(self, first: int, end: int) -> "tuple[int, array[int] | list[int]]":
@@ -153,7 +153,7 @@ class Histogram:
 
 
 @cache
-def _midpoint(bucket: int) -> float:
+def midpoint(bucket: int) -> float:
     """Return the harmonic midpoint of a bucket in seconds: it halves the largest relative error. At most 10 000."""
     low, high = bucket_bounds(bucket)
     return 2 * low * high / (low + high)

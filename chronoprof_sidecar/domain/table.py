@@ -161,6 +161,10 @@ class Table:
                 for name, statistics in selection.of(rows):
                     yield RowKey(name, *labels), statistics
 
+    def drop(self, labels: Labels) -> None:
+        """Forget the rows of one pair of labels; snapshots keep theirs."""
+        self.size -= len(self._by_labels.pop(labels, {}))
+
     def snapshot(self, selection: Selection) -> list[tuple[RowKey, FunctionStatistics]]:
         """Return the rows asked for, as they are now and will stay; whoever gets them must not change them."""
         rows = list(self.select(selection))

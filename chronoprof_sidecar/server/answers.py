@@ -32,6 +32,13 @@ def answer_svg(body: bytes) -> web.Response:
     return web.Response(body=body, headers=_SVG)
 
 
+def answer_metrics(body: bytes, content_type: str, *, zipped: bool) -> web.Response:
+    """Return an answer in the content type that a scraper chose."""
+    coding = {"Content-Encoding": "gzip"} if zipped else {}
+    vary = {"Vary": "Accept, Accept-Encoding"}
+    return web.Response(body=body, headers={**_COMMON, "Content-Type": content_type, **coding, **vary})
+
+
 def answer_nothing(headers: Mapping[str, str]) -> web.Response:
     """Return a 204 that carries `headers`."""
     return web.Response(status=204, headers={**_COMMON, **headers})

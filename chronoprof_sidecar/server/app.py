@@ -13,11 +13,23 @@ from aiohttp.typedefs import Handler
 
 from chronoprof_sidecar import protocol
 from chronoprof_sidecar.auth import BadKeyLimiter, Role, load_keyring, reload_keyring
+from chronoprof_sidecar.domain.meters import Meters
 from chronoprof_sidecar.errors import StoreError
-from chronoprof_sidecar.server import comparing, health, history, ingest, openapi, plots, profiling, saves, senders
+from chronoprof_sidecar.server import (
+    comparing,
+    health,
+    history,
+    ingest,
+    metrics,
+    openapi,
+    plots,
+    profiling,
+    saves,
+    senders,
+)
 from chronoprof_sidecar.server.access import Gate
 from chronoprof_sidecar.server.connections import ConnectionGuard, connection_options
-from chronoprof_sidecar.server.context import GATE, LIFECYCLE, REPORTS, SETTINGS, SPANS, STORE, Lifecycle
+from chronoprof_sidecar.server.context import GATE, LIFECYCLE, METERS, REPORTS, SETTINGS, SPANS, STORE, Lifecycle
 from chronoprof_sidecar.server.dashboard import pages
 from chronoprof_sidecar.server.listening import Listener
 from chronoprof_sidecar.server.middlewares import guard_requests
@@ -62,6 +74,7 @@ ROUTES: Final = (
     Route("GET", protocol.HISTORY_PATH, history.get_history, Role.READ),
     Route("GET", protocol.COMPARE_PATH, comparing.get_compare, Role.READ),
     Route("GET", protocol.PLOT_PATH, plots.get_plot, Role.READ),
+    Route("GET", protocol.METRICS_PATH, metrics.get_metrics, Role.READ),
     Route("GET", "/health", health.get_health, None),
     Route("GET", "/health/live", health.get_health, None),
     Route("GET", "/health/ready", health.get_readiness, None),
@@ -79,6 +92,7 @@ def create_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=[guard_requests()], handler_args=connection_options(settings))
     app[SETTINGS] = settings
     app[LIFECYCLE] = Lifecycle()
+    app[METERS] = Meters(settings.metrics_max_functions, time.time_ns, time.monotonic)
     app[REPORTS] = asyncio.Semaphore(_REPORTS_AT_ONCE)
     app[SPANS] = asyncio.Semaphore(_SPANS_AT_ONCE)
     app.cleanup_ctx.extend([_provide_gate, _provide_store])

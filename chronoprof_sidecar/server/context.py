@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from chronoprof_sidecar.domain.meters import Meters
 from chronoprof_sidecar.server.access import Gate
 from chronoprof_sidecar.settings import Settings
 from chronoprof_sidecar.store.contract import Store
@@ -19,6 +20,7 @@ class Lifecycle:
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 GATE: Final = web.AppKey("gate", Gate)
+METERS: Final = web.AppKey("meters", Meters)
 STORE: Final[web.AppKey[Store]] = web.AppKey("store")
 LIFECYCLE: Final = web.AppKey("lifecycle", Lifecycle)
 REPORTS: Final = web.AppKey("reports", asyncio.Semaphore)
