@@ -47,7 +47,7 @@ test: $(VENV)/.ready-dev ## the tests that need neither root nor Debian, with br
 	$(BIN)/python -m pytest -m 'not system' --cov --cov-report=term $(ARGS)
 
 .PHONY: test-system
-test-system: $(VENV)/.ready-dev debian ## the tests that need Debian's packages; installs them (with sudo unless root)
+test-system: $(VENV)/.ready-dev debian .debian/.ready ## the tests that need Debian's packages; installs them (with sudo unless root)
 	$(BIN)/python -m pytest -m system $(ARGS)
 
 .PHONY: test-hosts
@@ -112,7 +112,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 
 .PHONY: clean
 clean: ## remove .venv, caches and build products; keys, data and saves stay
-	rm -rf $(VENV) .bench build dist .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench .debian build dist .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find chronoprof_sidecar tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
@@ -125,13 +125,20 @@ debian:
 	     $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $(DEBIAN_PACKAGES); }
 
 # Unpacked, not installed: the packages would start services, and the machine stays as it is.
-.bench/.ready-debian: requirements/debian-bench.txt
+define UNPACK
 	@command -v apt-get >/dev/null || { echo 'this needs Debian or a relative of it' >&2; exit 1; }
-	rm -rf .bench/debian && mkdir -p .bench/debian
+	rm -rf $(1) && mkdir -p $(1)
 	$(AS_ROOT) apt-get update --quiet
-	cd .bench && rm -f *.deb && apt-get download --quiet $$(grep -v '^\#' ../$<)
-	for package in .bench/*.deb; do dpkg-deb --extract $$package .bench/debian || exit 1; done
+	cd $(1) && apt-get download --quiet $$(grep -v '^\#' $(CURDIR)/$<)
+	for package in $(1)/*.deb; do dpkg-deb --extract $$package $(1) && rm $$package || exit 1; done
 	@touch $@
+endef
+
+.bench/.ready-debian: requirements/debian-bench.txt
+	$(call UNPACK,.bench/debian)
+
+.debian/.ready: requirements/debian-unpacked.txt
+	$(call UNPACK,.debian)
 
 .bench/.ready-statsd: requirements/statsd/package-lock.json requirements/statsd/package.json
 	@command -v npm >/dev/null || { $(AS_ROOT) apt-get update --quiet && \
