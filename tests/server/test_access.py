@@ -24,7 +24,8 @@ async def keyless(aiohttp_client: AiohttpClient, settings: Settings) -> Client:
 
 
 async def status_of(client: Client, route: Route, headers: dict[str, str], query: str = "") -> int:
-    answer = await client.request(route.method, route.path.format(name="none.json") + query, headers=headers)
+    path = route.path.format(name="none.json", asset="main.js")
+    answer = await client.request(route.method, path + query, headers=headers)
     return answer.status
 
 
