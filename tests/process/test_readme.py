@@ -13,24 +13,10 @@ import pytest
 from tests.process.sidecar import ADMIN_KEY, INGEST_KEY, READ_KEY, Sidecar
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-CURLS = re.findall(r"^```bash\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 CRONTAB = "".join(re.findall(r"^```cron\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
 CRON = re.findall(r"^[\d*/]+(?: [\d*/]+){4} +(.*)$", CRONTAB, re.MULTILINE)
 ROTATES = [line for line in CRON if "rotate" in line]
 PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
-def test_every_curl_line_works(sidecar: Sidecar, tmp_path: Path) -> None:
-    """Pasted one after the other, from reading to resetting, every command gets an answer below 400."""
-    environ = {**os.environ, "CHRONOPROF_API_KEY": ADMIN_KEY}
-    assert len(CURLS) > 6
-    for text in CURLS:
-        command = text.replace("localhost:8000", f"localhost:{sidecar.port}").replace("curl -sS", "curl -sS --fail")
-        done = subprocess.run(
-            ["bash", "-ec", command], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=30, check=False
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
 def test_the_python_example_works(sidecar: Sidecar, tmp_path: Path) -> None:

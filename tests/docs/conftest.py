@@ -1,0 +1,3 @@
+from tests.process.conftest import sidecar
+
+__all__ = ["sidecar"]
