@@ -68,6 +68,10 @@ check: $(VENV)/.ready-dev ## lint, format and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+.PHONY: reference
+reference: $(VENV)/.ready-dev ## write docs/http.md anew from the OpenAPI description
+	$(BIN)/python -m tests.docs.http_reference
+
 .PHONY: bench
 bench: $(VENV)/.ready-dev ## every benchmark there is (NAME=bench_… for one)
 	@test -n '$(BENCHMARKS)' || echo 'benchmarks/ holds no bench_*.py yet'

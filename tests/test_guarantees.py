@@ -1,4 +1,4 @@
-"""README.md, "Guarantees and their proof": every row leads to its proof, and every proof has its row."""
+"""docs/guarantees.md: every row leads to its proof, and every proof has its row."""
 
 import re
 from pathlib import Path
@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("\n## Guarantees and their proof\n")[2].partition("\n## ")[0]
-ROWS = [line for line in SECTION.splitlines() if line.startswith("| ")][2:]
-TARGETS = re.findall(r"\]\(([^)]+)\)", SECTION)
+PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+ROWS = [line for line in PAGE.splitlines() if line.startswith("| ")][2:]
+TARGETS = re.findall(r"\]\(\.\./([^)#]+)", PAGE)
 PROOFS = sorted(
     str(path.relative_to(ROOT))
     for suite in ("faults", "attacks")
@@ -26,8 +25,8 @@ def test_every_link_leads_somewhere(target: str) -> None:
 
 @pytest.mark.parametrize("proof", PROOFS)
 def test_every_proof_has_a_row(proof: str) -> None:
-    """Nothing is proved in tests/faults and tests/attacks that the README does not say."""
-    assert proof in TARGETS, f"README.md, Guarantees and their proof: add a row that links to {proof}"
+    """Nothing is proved in tests/faults and tests/attacks that the page does not say."""
+    assert proof in TARGETS, f"docs/guarantees.md: add a row that links to {proof}"
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -36,4 +35,4 @@ def test_every_row_is_whole(row: str) -> None:
     when, guaranteed, proof = (cell.strip() for cell in row.strip("|").split("|"))
     assert when
     assert guaranteed
-    assert re.fullmatch(r"\[(test_\w+)\]\(tests/(faults|attacks)/\1\.py\)", proof)
+    assert re.fullmatch(r"\[(test_\w+)\]\(\.\./tests/(faults|attacks)/\1\.py\)", proof)

@@ -1,19 +1,16 @@
-"""The gate of a pipeline as the README has it: real processes of several versions, a real sidecar, one command."""
+"""The gate of a pipeline as docs/command.md has it: real processes of several versions, a real sidecar, one command."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import blocks_of, read_page
 from tests.process.sidecar import READ_KEY, Sidecar
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-(GATE,) = (
-    block for block in re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE) if "--fail-if" in block
-)
+(GATE,) = (block for block in blocks_of(read_page("docs/command.md"), "sh") if "--fail-if" in block)
 
 APP = """
 import sys
@@ -42,7 +39,7 @@ def measured(sidecar: Sidecar) -> Sidecar:
     return sidecar
 
 
-def test_the_gate_of_the_readme(measured: Sidecar, tmp_path: Path) -> None:
+def test_the_gate_of_the_page(measured: Sidecar, tmp_path: Path) -> None:
     """Pasted with a reader's key, it lets the equal release pass, and stops the slower one and says why."""
     bin_path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = {"PATH": bin_path, "CHRONOPROF_URL": measured.url, "CHRONOPROF_API_KEY": READ_KEY, "LANG": "C.UTF-8"}

@@ -1,7 +1,6 @@
-"""The README's examples work when they are pasted."""
+"""docs/operations.md: its crontab, its backup and what it quotes."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -10,28 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.sidecar import ADMIN_KEY, INGEST_KEY, READ_KEY, Sidecar
+from chronoprof_sidecar.settings import SPECS
+from tests.docs.pages import blocks_of, files_of, read_page
+from tests.process.sidecar import ADMIN_KEY, READ_KEY, Sidecar
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-CRONTAB = "".join(re.findall(r"^```cron\n(.*?)^```", README, re.DOTALL | re.MULTILINE))
+PAGE = read_page("docs/operations.md")
+(CRONTAB,) = blocks_of(PAGE, "cron")
 CRON = re.findall(r"^[\d*/]+(?: [\d*/]+){4} +(.*)$", CRONTAB, re.MULTILINE)
 ROTATES = [line for line in CRON if "rotate" in line]
-PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-
-
-def test_the_python_example_works(sidecar: Sidecar, tmp_path: Path) -> None:
-    """The instrumented example counts what it says, under the names it says."""
-    (tmp_path / "shop.py").write_text("\n".join(PYTHON))
-    environ = {
-        **os.environ,
-        "ENABLE_PROFILING": "true",
-        "CHRONOPROF_URL": sidecar.url,
-        "CHRONOPROF_API_KEY": INGEST_KEY,
-        "CHRONOPROF_SERVICE": "shop",
-    }
-    subprocess.run([sys.executable, "-c", "import shop"], cwd=tmp_path, env=environ, timeout=30, check=True)
-    calls = {name: row["calls"] for name, row in sidecar.data().items()}
-    assert calls == {"shop.checkout": 1, "checkout.load_prices": 1, "import.row": 1}
 
 
 def run_as_cron(line: str, sidecar: Sidecar, directory: Path) -> subprocess.CompletedProcess[str]:
@@ -121,3 +106,71 @@ def test_a_rotate_from_cron_keeps_as_many_files_as_are_wanted(tmp_path: Path) ->
         assert any(name.startswith("profiling_") for name in kept)
     finally:
         sidecar.close()
+
+
+SENDER = """
+from chronoprof_sidecar.client import profiler
+for name in iter(input, "end"):
+    profiler.record(name, 0.1)
+    print(profiler.flush(timeout=20), flush=True)
+"""
+
+
+class Sending:
+    """An app that records one call for each line that it is told."""
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", SENDER],
+            env=sidecar.app_environ(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def record(self, name: str) -> None:
+        """Record a call, and return when the sidecar has acknowledged it."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{name}\n")
+        self._process.stdin.flush()
+        assert "True\n" == self._process.stdout.readline()
+
+    def close(self) -> None:
+        """End the app."""
+        self._process.communicate("end\n", timeout=30)
+
+
+def run_script(name: str, sidecar: Sidecar, directory: Path) -> None:
+    """Run a script of the page on this sidecar's directory, which is stopped and started in the place of a service."""
+    data = sidecar.directory / "data"
+    stop, *lines, start = files_of(PAGE)[name].splitlines()
+    assert ("systemctl stop chronoprof", "systemctl start chronoprof") == (stop, start)
+    commands = "\n".join(lines).replace("/var/lib/chronoprof", str(data)).replace("-C /var/lib", f"-C {data.parent}")
+    commands = re.sub(r" chronoprof$", f" {data.name}", commands, flags=re.MULTILINE)
+    sidecar.stop()
+    subprocess.run(["sh", "-euc", commands], cwd=directory, timeout=30, check=True)
+    sidecar.start()
+
+
+def test_a_backup_is_restored(sidecar: Sidecar, tmp_path: Path) -> None:
+    """The table is that of the backup; an app that ran all the while goes on, and no call of its counts twice."""
+    app = Sending(sidecar)
+    app.record("before")
+    run_script("backup.sh", sidecar, tmp_path)
+    app.record("between")
+    run_script("restore.sh", sidecar, tmp_path)
+    assert {"before": 1} == sidecar.calls()
+    app.record("after")
+    app.close()
+    assert {"before": 1, "after": 1} == sidecar.calls()
+
+
+def test_settings_are_quoted_as_they_are() -> None:
+    """Every setting on the page exists, and the table has its default."""
+    defaults = {spec.name: spec.default for spec in SPECS}
+    named = set(re.findall(r"CHRONOPROF_[A-Z_]+[A-Z]", PAGE)) - {"CHRONOPROF_API_KEY", "CHRONOPROF_API_KEY_FILE"}
+    assert named <= set(defaults)
+    quoted = dict(re.findall(r"^\| `(CHRONOPROF_[A-Z_]+)` \| `?([^|`]+)`? \|", PAGE, re.MULTILINE))
+    assert quoted
+    assert quoted == {name: defaults[name] for name in quoted}
