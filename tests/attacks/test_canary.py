@@ -276,8 +276,8 @@ def test_a_flag_for_a_key_is_wrong_usage(flag: str, capsys: pytest.CaptureFixtur
 
 def test_no_page_recommends_a_flag_for_a_key() -> None:
     """Nowhere in the documentation, the settings file or the containers is a key an argument."""
-    pages = [ROOT / name for name in ("README.md", "Dockerfile", "docker-compose.yml", "Makefile", "SECURITY.md")]
-    pages += [path for path in (ROOT / "config").rglob("*") if path.is_file()] + [*(ROOT / "docs").rglob("*.md")]
+    pages = [ROOT / name for name in ("Dockerfile", "docker-compose.yml", "Makefile")]
+    pages += [*filter(Path.is_file, (ROOT / "config").rglob("*")), *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     found = [
         (page.name, flag)
         for page in pages
