@@ -15,7 +15,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
 .PHONY: help
 help: ## list the targets
 	@echo 'make TARGET [PYTHON=python3.13] [ARGS="…"], where TARGET is one of'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- use it ---------------------------------------------------------------------------------------------------------
 
@@ -101,6 +101,10 @@ build: $(VENV)/.ready-dev ## wheel and source distribution in dist/, checked
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/python -m twine check --strict dist/*
+
+.PHONY: release-check
+release-check: build ## whether dist/ may be published: version, changelog, tag, contents, metadata
+	$(BIN)/python -m tests.release
 
 .PHONY: lock
 lock: $(VENV)/.ready-dev ## write requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newer releases)
