@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from chronoprof_sidecar import protocol
 from chronoprof_sidecar.domain.figures import StoreFigures
