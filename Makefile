@@ -44,11 +44,17 @@ secrets: ## the keys for docker-compose.yml, one file per role (made once)
 
 .PHONY: test
 test: $(VENV)/.ready-dev ## the tests that need neither root nor Debian, with branch coverage
-	$(BIN)/python -m pytest -m 'not system' --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -m 'not system and not image' --cov --cov-report=term $(ARGS)
 
 .PHONY: test-system
 test-system: $(VENV)/.ready-dev debian .debian/.ready ## the tests that need Debian's packages; installs them (with sudo unless root)
 	$(BIN)/python -m pytest -m system $(ARGS)
+
+.PHONY: image-check
+image-check: DEBIAN_PACKAGES += $(shell grep -v '^\#' requirements/debian-image.txt)
+image-check: $(VENV)/.ready-dev debian ## build the image without Docker, on a Debian of debootstrap's, and run it; needs root
+	$(AS_ROOT) $(BIN)/python -m tests.system.building
+	$(AS_ROOT) $(BIN)/python -m pytest -m image tests/system $(ARGS)
 
 .PHONY: test-hosts
 test-hosts: $(VENV)/.ready-dev ## the shim at full volume: a thousand forks, millions of calls, a sidecar frozen half a minute
@@ -120,7 +126,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 
 .PHONY: clean
 clean: ## remove .venv, caches and build products; keys, data and saves stay
-	rm -rf $(VENV) .bench .debian build dist .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .bench .debian .image build dist .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find chronoprof_sidecar tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Runs a service of docker-compose.yml without Docker: the same user, mounts, environment and process 1, by bubblewrap.
 
-The virtual environment of the tests stands in for the image's; the network is this machine's.
+The virtual environment of the tests stands in for the image's, unless the image itself was built; the network is this
+machine's.
 """
 
 import json
@@ -31,13 +32,26 @@ def read_service(name: str) -> dict[str, Any]:
 class Container:
     """A service of docker-compose.yml with its volume and its secrets in `directory`."""
 
-    def __init__(self, service_name: str, directory: Path, environ: Mapping[str, str]) -> None:
-        """Prepare the mounts; `environ` wins over what image and Compose say, as `docker run --env` would."""
+    def __init__(
+        self, service_name: str, directory: Path, environ: Mapping[str, str], built: tuple[Image, Path] | None = None
+    ) -> None:
+        """Prepare the mounts.
+
+        Args:
+            service_name: which service.
+            directory: holds the secrets and gets the volumes.
+            environ: wins over what image and Compose say, as `docker run --env` would.
+            built: the image and where its root directory lies; None has this machine's stand in for it.
+        """
         self._service = read_service(service_name)
-        self.image: Image = read_image(self._service["build"]["target"])
         self._directory = directory
+        if built:
+            self.image, self._root = built
+        else:
+            self.image, self._root = read_image(self._service["build"]["target"]), Path("/")
         self._environ = self.image.environ | self._service["environment"] | environ
-        self._environ["PATH"] = f"{sys.prefix}/bin:/usr/bin:/bin"
+        if not built:
+            self._environ["PATH"] = f"{sys.prefix}/bin:/usr/bin:/bin"
         for path in self.image.volumes:
             self.host_path(path).mkdir(exist_ok=True)
 
@@ -72,15 +86,15 @@ class Container:
         uid, gid = self.image.user.split(":")
         arguments = ["bwrap", "--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
         arguments += ["--uid", uid, "--gid", gid, "--cap-drop", "ALL", *options]
-        for entry in sorted(Path("/").iterdir()):
+        for entry in sorted(self._root.iterdir()):
             if entry.is_symlink():
-                arguments += ["--symlink", str(entry.readlink()), str(entry)]
+                arguments += ["--symlink", str(entry.readlink()), f"/{entry.name}"]
             elif entry.name not in OWN_MOUNTS:
-                arguments += ["--ro-bind", str(entry), str(entry)]
+                arguments += ["--ro-bind", str(entry), f"/{entry.name}"]
         arguments += ["--proc", "/proc", "--dev", "/dev"]
         for mount in self._service["tmpfs"]:
             arguments += ["--tmpfs", mount.partition(":")[0]]
-        for path in {str(ROOT), sys.prefix, sys.base_prefix}:
+        for path in {str(ROOT), sys.prefix, sys.base_prefix} if self._root == Path("/") else ():
             arguments += ["--ro-bind", path, path]
         for secret in self._service["secrets"]:
             source = self._directory / "secrets" / secret["source"]

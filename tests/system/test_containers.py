@@ -1,37 +1,19 @@
 """The services of docker-compose.yml at work: confined as it says, with the image's own commands and health check."""
 
 import json
-import shutil
 import socket
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
-from time import monotonic
-from typing import Any
 
 import pytest
 
+from tests.system.asking import curl, data_of, free_port, key_in, wait_for
 from tests.system.container import Container, Running
-from tests.system.image import ROOT, read_image
+from tests.system.image import read_image
 
 pytestmark = pytest.mark.system
 
-SIDECAR_READY_SECONDS = 30.0
 REQUESTS = 40
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """Return a directory with secrets in it, made as the README says."""
-    subprocess.run(["make", "--silent", "-C", tmp_path, "-f", ROOT / "Makefile", "secrets"], timeout=30, check=True)
-    return tmp_path
-
-
-@pytest.fixture
-def port() -> int:
-    """Return a free port."""
-    return free_port()
 
 
 @pytest.fixture
@@ -51,41 +33,6 @@ def app(directory: Path, port: int, app_port: int) -> Container:
     """Return the app's container, which looks for the sidecar on this machine."""
     arguments = read_image("demo").environ["GUNICORN_CMD_ARGS"].replace(":8080", f":{app_port}")
     return Container("app", directory, {"CHRONOPROF_URL": f"http://127.0.0.1:{port}", "GUNICORN_CMD_ARGS": arguments})
-
-
-def free_port() -> int:
-    """Return a port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_for(condition: Callable[[], bool], running: Running) -> None:
-    """Return when the condition holds; fail when the service ends or the deadline passes."""
-    deadline, tick = monotonic() + SIDECAR_READY_SECONDS, Event()
-    while not condition():
-        assert not running.has_ended(), running.stop()
-        assert monotonic() < deadline
-        tick.wait(0.1)
-
-
-def curl(*arguments: str) -> str:
-    """Return what curl printed; fail when the answer is an error."""
-    command = [shutil.which("curl") or "curl", "--silent", "--show-error", "--fail", "--max-time", "20", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
-
-
-def key_in(directory: Path, role: str) -> str:
-    """Return the header with the key of a role."""
-    return f"X-API-Key: {(directory / 'secrets' / f'{role}_keys').read_text().strip()}"
-
-
-def data_of(directory: Path, port: int) -> dict[str, Any]:
-    """Return the rows of the sidecar at `port`."""
-    url = f"http://127.0.0.1:{port}/api/v1/profiling/data"
-    rows: dict[str, Any] = json.loads(curl("--header", key_in(directory, "read"), url))["data"]
-    return rows
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 from chronoprof_sidecar.domain.bounds import CLASSIC_BOUNDS
 from tests.process.sidecar import INGEST_KEY, READ_KEY, Sidecar, wait_until
+from tests.system.asking import free_port
 from tests.system.prometheus import CONFIG, Prometheus, promtool
-from tests.system.test_containers import free_port
 from tests.test_monitoring import DASHBOARD, expressions_of
 
 pytestmark = pytest.mark.system
