@@ -4,7 +4,7 @@ Owns where a sample is counted: in its own row, or in `_other` once the table is
 clock; the store decides when a table begins and ends.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from re import compile as compile_pattern
@@ -168,7 +168,8 @@ class Table:
     def snapshot(self, selection: Selection) -> list[tuple[RowKey, FunctionStatistics]]:
         """Return the rows asked for, as they are now and will stay; whoever gets them must not change them."""
         rows = list(self.select(selection))
-        self._epoch += 1
+        if rows:
+            self._epoch += 1
         return rows
 
 
@@ -182,14 +183,17 @@ class Admission:
 
     table: Table
     max_functions: int
+    lossy_services: Collection[str] = ()
+    """Services that have loss figures already."""
     _new_names: dict[Labels, set[str]] = field(default_factory=dict)
     _new_rows: int = 0
+    _new_lossy_services: set[str] = field(default_factory=set)
 
     def place(self, batch: Batch) -> Placement:
         """Decide where each item of `batch` is counted."""
-        labels = self._place_labels(batch.labels)
         if not batch.items:
-            return Placement(labels)
+            return Placement(self._place_losses(batch.labels))
+        labels = self._place_labels(batch.labels)
         present = self.table.rows_of(labels)
         fresh = {name for name, _ in batch.items if name not in present}
         if not fresh:  # as in nearly every batch
@@ -211,6 +215,16 @@ class Admission:
             return labels
         pairs = len({*self.table.label_pairs(), *self._new_names, OTHER_LABELS}) - 1
         return labels if pairs < MAX_LABEL_PAIRS else OTHER_LABELS
+
+    def _place_losses(self, labels: Labels) -> Labels:
+        """Bound the services of batches that bring loss figures alone, and so take up no pair of labels."""
+        service = labels.service
+        if self.table.rows_of(labels) or service in self.lossy_services or service in self._new_lossy_services:
+            return labels
+        if len(self.lossy_services) + len(self._new_lossy_services) >= MAX_LABEL_PAIRS:
+            return OTHER_LABELS
+        self._new_lossy_services.add(service)
+        return labels
 
 
 def merge_by_name(rows: Iterable[tuple[RowKey, FunctionStatistics]]) -> Rows:

@@ -136,6 +136,26 @@ def test_an_admission_thrown_away_leaves_nothing() -> None:
     assert frozenset() == Admission(table, 1).place(batch(*named("b"))).overflowed
 
 
+def test_services_of_losses_alone_are_bounded() -> None:
+    """Batches that bring nothing but loss figures can fill no memory with names of services; known ones stay known."""
+    admission = Admission(Table(), 100, lossy_services={"shop"})
+    placements = [admission.place(batch(service=str(n), lost=(1, 0, 0))) for n in range(MAX_LABEL_PAIRS + 1)]
+    assert [Labels(str(n), "1") for n in range(MAX_LABEL_PAIRS - 1)] == [each.labels for each in placements[:-2]]
+    assert [OTHER_LABELS, OTHER_LABELS] == [each.labels for each in placements[-2:]]
+    again = [admission.place(batch(service=service, lost=(1, 0, 0))).labels.service for service in ("shop", "0", "new")]
+    assert ["shop", "0", OTHER] == again
+
+
+def test_a_snapshot_of_nothing_costs_nothing() -> None:
+    """Who asks for no row, as for what a window says of itself, has no row copied when it counts again."""
+    table = Table()
+    fill(table, batch(*named("a")))
+    row = table.get(RowKey("a", *SHOP))
+    assert [] == table.snapshot(Selection(function_name=""))
+    fill(table, batch(*named("a")))
+    assert row is table.get(RowKey("a", *SHOP))
+
+
 def test_label_pairs_are_bounded() -> None:
     """64 pairs of labels have rows of their own, the next become `_other`, `_other`; names stay."""
     table = Table()

@@ -21,7 +21,7 @@ class Plan:
         self.entries: list[Entry] = []
         """What the journal must hold before any answer may be given."""
         self._memory = memory
-        self._admission = Admission(memory.window, max_functions)
+        self._admission = Admission(memory.window, max_functions, memory.losses)
         self._arrived_ns = arrived_ns
         self._service_minute = service_minute
         self._senders: dict[str, Sender] = {}
