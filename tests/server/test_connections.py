@@ -87,6 +87,22 @@ async def fill(listener_url: str) -> None:
         assert answer.status == 200
 
 
+class Heard(logging.Filter):
+    """Lets every record through, and sets its event when one holds the words."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.event = asyncio.Event()
+        self._words = words
+        self._loop = asyncio.get_running_loop()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Listen."""
+        if self._words in record.getMessage():
+            self._loop.call_soon_threadsafe(self.event.set)
+        return True
+
+
 async def write_for_ever(writer: asyncio.StreamWriter) -> None:
     """Write what could begin a next request: how an end that does not read learns that the other has gone."""
     while True:
@@ -114,17 +130,19 @@ async def test_what_the_kernel_holds_goes_with_the_connection(
 ) -> None:
     """A connection that was cut off is reset: a client that reads after all does not get what waited for it."""
     patient = replace(settings, idle_timeout_seconds=3600, body_timeout_seconds=0.5)
+    heard = Heard("does not take its answer")
+    caplog.handler.addFilter(heard)
     with caplog.at_level(logging.DEBUG):
         async with listening(patient) as listener:
             await fill(listener.addresses[0])
             async with connection(listener) as (reader, writer), asyncio.timeout(30):
                 writer.transport.pause_reading()  # type: ignore[attr-defined]
                 writer.write(DATA)
-                while "does not take its answer" not in caplog.text:  # noqa: ASYNC110 -- a log has no event
-                    await asyncio.sleep(0.05)
+                await heard.event.wait()
                 writer.transport.resume_reading()  # type: ignore[attr-defined]
                 with pytest.raises(ConnectionError):
                     await reader.read()
+    caplog.handler.removeFilter(heard)
 
 
 async def test_a_client_that_always_has_an_answer_under_way_is_served(
