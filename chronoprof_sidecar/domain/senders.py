@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
-from chronoprof_sidecar.domain.batch import Batch, ItemError, SequenceId
+from chronoprof_sidecar.domain.batch import Batch, ItemError, Outcome, SequenceId
 from chronoprof_sidecar.errors import SequenceGapError, SequenceReusedError, UnavailableError
 
 REMEMBERED_MINUTES: Final = 7 * 24 * 60
@@ -70,6 +70,20 @@ def judge(sender: Sender | None, client: SequenceId, digest: bytes) -> Verdict:
     if digest != sender.digest:
         raise SequenceReusedError(f"client.seq {client.seq} was used for another body")
     return Verdict.REPEAT
+
+
+def answer_counted(sender: Sender | None, client: SequenceId, digest: bytes) -> Outcome | None:
+    """Return what a batch that was counted before is answered; None where it is new and to be counted.
+
+    Raises:
+        SequenceGapError, SequenceReusedError: as `judge`.
+    """
+    verdict = judge(sender, client, digest)
+    if verdict is Verdict.OLD:
+        return Outcome(None, 0, (), client, duplicate=True)
+    if verdict is Verdict.REPEAT and sender:
+        return Outcome(sender.accepted, sender.rejected_items, sender.errors, client, duplicate=True)
+    return None
 
 
 def advance(sender: Sender | None, client: SequenceId, batch: Batch, arrived_ns: int, minute: int) -> Sender:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from re import compile as compile_pattern
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from chronoprof_sidecar.domain.batch import Batch, Labels, NamedAggregate, RowKey
 from chronoprof_sidecar.domain.statistics import FunctionStatistics, statistics_of
@@ -173,6 +173,20 @@ class Table:
         return rows
 
 
+class KnownRows(Protocol):
+    """Which rows there are, as far as placing batches needs to know."""
+
+    @property
+    def size(self) -> int:
+        """Rows, those of `_other` included."""
+
+    def rows_of(self, labels: Labels) -> Collection[str]:
+        """Return the function names that have a row of these labels; nothing in it where there are none."""
+
+    def label_pairs(self) -> Iterable[Labels]:
+        """Return every pair of labels that has rows."""
+
+
 @dataclass(slots=True)
 class Admission:
     """Places batches that are about to be counted together, so that no table grows beyond its bound.
@@ -181,7 +195,7 @@ class Admission:
     when they are counted. Throwing an Admission away undoes it.
     """
 
-    table: Table
+    table: KnownRows
     max_functions: int
     lossy_services: Collection[str] = ()
     """Services that have loss figures already."""

@@ -16,7 +16,8 @@ import pytest
 
 from chronoprof_sidecar.errors import UnavailableError
 from chronoprof_sidecar.store.embedded import files
-from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
+from chronoprof_sidecar.store.embedded.files import SaveDirectory
+from chronoprof_sidecar.store.save_rules import SaveLimits
 from tests.attacks.asking import API, Reply, ask, with_key
 from tests.process.sidecar import ADMIN_KEY, Sidecar
 from tests.proof import Proof

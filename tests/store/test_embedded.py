@@ -25,10 +25,11 @@ from chronoprof_sidecar.settings import Settings, load_settings
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded import checkpoint, open_store
 from chronoprof_sidecar.store.embedded.database import Database
-from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
+from chronoprof_sidecar.store.embedded.files import SaveDirectory
 from chronoprof_sidecar.store.embedded.records import MINUTE, Slot, decode_statistics
 from chronoprof_sidecar.store.embedded.store import EmbeddedStore
 from chronoprof_sidecar.store.embedded.upkeep import CHECKPOINT_BYTES
+from chronoprof_sidecar.store.save_rules import SaveLimits
 from chronoprof_sidecar.wire.batches import decode_batch
 from tests.store.bodies import make_batch
 from tests.store.contract_suite import StoreContract, totals

@@ -10,7 +10,6 @@ import re
 import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -21,44 +20,19 @@ from chronoprof_sidecar.errors import (
     FileExistsConflictError,
     MalformedRequestError,
     NotFoundError,
-    SavesFullError,
     StoreError,
     UnavailableError,
 )
 from chronoprof_sidecar.store.embedded.directories import make_directory, refusal
 from chronoprof_sidecar.store.embedded.disk import RETRY_AFTER_SECONDS
+from chronoprof_sidecar.store.save_rules import SaveLimits, check_save_name, is_save_name
 
 logger = logging.getLogger(__name__)
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _TEMPORARY: Final = re.compile(r"\.save-[0-9a-f]{16}\.tmp")
 # Somebody may have put a FIFO or a terminal there: neither is waited for, nor does it become ours.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-def check_save_name(name: str, *, loadable: bool = False) -> None:
-    """Refuse anything but one plain file name that ends in `.json` or, unless `loadable`, `.csv`.
-
-    Raises:
-        MalformedRequestError: the message says what a name must look like.
-    """
-    endings = (SAVE_ENDING,) if loadable else (SAVE_ENDING, EXPORT_ENDING)
-    if _NAME.fullmatch(name) is None or not name.endswith(endings):
-        raise MalformedRequestError(
-            "file_path must be one plain file name: a letter or digit, then up to 127 letters, digits, dots, dashes or"
-            f" underscores, ending in {' or '.join(endings)}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class SaveLimits:
-    """How many saves there may be, and what happens then."""
-
-    max_saves: int
-    max_bytes: int
-    keep_saves: int
-    """The newest so many are kept and older ones deleted; 0: none is ever deleted."""
 
 
 class SaveDirectory:
@@ -83,7 +57,7 @@ class SaveDirectory:
 
     def list(self) -> list[SaveInfo]:
         """Return every save, newest first."""
-        found = (self._look(name) for name in self._names() if _NAME.fullmatch(name))
+        found = (self._look(name) for name in self._names() if is_save_name(name))
         regular = [info for info in found if info is not None]
         return sorted(regular, key=lambda info: (info.modified_ns, info.name), reverse=True)
 
@@ -116,7 +90,7 @@ class SaveDirectory:
         try:
             status = os.stat(name, dir_fd=self._directory, follow_symlinks=False)
         except FileNotFoundError:
-            self._refuse_full()
+            self._limits.refuse_full(self.list())
             return
         if not stat.S_ISREG(status.st_mode):
             raise MalformedRequestError(f"file_path {name} is taken by something that is not a regular file")
@@ -208,15 +182,6 @@ class SaveDirectory:
         except FileNotFoundError:
             return None
         return SaveInfo(name, status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
-
-    def _refuse_full(self) -> None:
-        present = self.list()
-        if self._limits.keep_saves:
-            present = present[: self._limits.keep_saves - 1]
-        if len(present) >= self._limits.max_saves:
-            raise SavesFullError(f"there are {len(present)} saves already (CHRONOPROF_MAX_SAVES)")
-        if sum(info.size_bytes for info in present) >= self._limits.max_bytes:
-            raise SavesFullError(f"the saves hold {self._limits.max_bytes} bytes already (CHRONOPROF_MAX_SAVES_BYTES)")
 
     def _delete_old(self, newest: SaveInfo) -> None:
         if not self._limits.keep_saves:

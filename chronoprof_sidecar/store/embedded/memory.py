@@ -5,14 +5,14 @@ Owned by the event loop's thread. It changes only after the journal has committe
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
 
-from chronoprof_sidecar.domain.batch import Batch, Labels, NamedAggregate
+from chronoprof_sidecar.domain.batch import Labels, NamedAggregate
 from chronoprof_sidecar.domain.history import MINUTE_NS
 from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.senders import Sender, Senders, advance
 from chronoprof_sidecar.domain.snapshot import Snapshot
-from chronoprof_sidecar.domain.table import Placement, Selection, Table
+from chronoprof_sidecar.domain.table import Selection, Table
+from chronoprof_sidecar.store.counting import losses_of
 from chronoprof_sidecar.store.embedded.records import (
     MINUTE,
     MINUTE_LOSSES,
@@ -21,9 +21,6 @@ from chronoprof_sidecar.store.embedded.records import (
     Entry,
     Slot,
 )
-
-LATE_SECONDS: Final = 60
-"""Calls of a batch that spans more may belong to an earlier minute than the one that they are counted in."""
 
 Covered = Callable[[Slot], bool]
 """Says whether what is stored at a slot counts an entry already."""
@@ -160,20 +157,6 @@ class Memory:
         if delta is None:
             delta = self.dirty.minutes[minute] = MinuteDelta()
         return delta
-
-
-def losses_of(batch: Batch, placement: Placement) -> Losses | None:
-    """Return the loss figures that counting `batch` adds; None when it adds none, as nearly all do."""
-    overflowed = 0
-    if placement.labels != batch.labels:
-        overflowed = batch.calls
-    elif placement.overflowed:
-        overflowed = sum(item.calls * item.sample_every for name, item in batch.items if name in placement.overflowed)
-    sampled = sum([item.calls * item.sample_every for _, item in batch.items if item.sample_every > 1])
-    late = batch.calls if (batch.span_seconds or 0) > LATE_SECONDS else 0
-    if not (overflowed or sampled or late or batch.dropped or batch.rejected or batch.unknown):
-        return None
-    return Losses(batch.dropped, batch.rejected, batch.unknown, overflowed, 0, sampled, late)
 
 
 def _merge_losses(by_service: dict[str, Losses], service: str, losses: Losses) -> None:

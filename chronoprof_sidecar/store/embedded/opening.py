@@ -7,19 +7,17 @@ from pathlib import Path
 
 from chronoprof_sidecar.errors import StoreError, UnavailableError
 from chronoprof_sidecar.settings import Settings
-from chronoprof_sidecar.store.embedded.clocks import ServiceClock
+from chronoprof_sidecar.store.clocks import ServiceClock
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.directories import make_directory, refusal
 from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError, UnusableDatabaseError
-from chronoprof_sidecar.store.embedded.files import SaveDirectory, SaveLimits
+from chronoprof_sidecar.store.embedded.files import SaveDirectory
 from chronoprof_sidecar.store.embedded.hours import Hours
 from chronoprof_sidecar.store.embedded.leftovers import Leftovers, Stretch, load_leftovers
 from chronoprof_sidecar.store.embedded.lock import DirectoryLock
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.minutes import Minutes
 from chronoprof_sidecar.store.embedded.missing import load_minutes
-from chronoprof_sidecar.store.embedded.overflow import OverflowLog
-from chronoprof_sidecar.store.embedded.queue import JobQueue
 from chronoprof_sidecar.store.embedded.reading import HistoryReader
 from chronoprof_sidecar.store.embedded.records import HOUR
 from chronoprof_sidecar.store.embedded.recovery import Recovery, finish_rename
@@ -31,6 +29,9 @@ from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.store.embedded.windows import Windows
 from chronoprof_sidecar.store.embedded.writer import Writer
+from chronoprof_sidecar.store.overflow import OverflowLog
+from chronoprof_sidecar.store.queue import JobQueue
+from chronoprof_sidecar.store.save_rules import SaveLimits
 
 DATABASE_NAME = "chronoprof.db"
 

@@ -5,7 +5,7 @@ fails, the plan is thrown away and nothing happened.
 """
 
 from chronoprof_sidecar.domain.batch import Batch, Outcome
-from chronoprof_sidecar.domain.senders import Sender, Verdict, advance, judge
+from chronoprof_sidecar.domain.senders import Sender, advance, answer_counted
 from chronoprof_sidecar.domain.table import Admission
 from chronoprof_sidecar.errors import ChronoprofError
 from chronoprof_sidecar.store.embedded.memory import Memory
@@ -40,11 +40,9 @@ class Plan:
             self._enter(batch, None)
             return Outcome(batch.calls, batch.rejected_items, batch.errors, None, duplicate=False)
         known = self._senders.get(client.id) or self._memory.senders.get(client.id)
-        verdict = judge(known, client, batch.digest)
-        if verdict is Verdict.OLD:
-            return Outcome(None, 0, (), client, duplicate=True)
-        if verdict is Verdict.REPEAT and known:
-            return Outcome(known.accepted, known.rejected_items, known.errors, client, duplicate=True)
+        counted = answer_counted(known, client, batch.digest)
+        if counted is not None:
+            return counted
         if known is None:
             self._make_room()
         sender = advance(known, client, batch, self._arrived_ns, self._service_minute)

@@ -20,7 +20,6 @@ from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.leftovers import Leftovers
 from chronoprof_sidecar.store.embedded.memory import MinuteDelta
 from chronoprof_sidecar.store.embedded.merging import Gain, Merge, Source
-from chronoprof_sidecar.store.embedded.queue import JobQueue
 from chronoprof_sidecar.store.embedded.records import (
     HOUR,
     HOUR_LOSSES,
@@ -32,6 +31,7 @@ from chronoprof_sidecar.store.embedded.retention import Retention
 from chronoprof_sidecar.store.embedded.sums import load_sum
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
+from chronoprof_sidecar.store.queue import JobQueue
 
 SLICE_SECONDS: Final = 0.005
 """After which a slice ends; the query that it is in then takes as long again at most."""

@@ -22,15 +22,16 @@ from chronoprof_sidecar.domain.windows import EXPORT_ENDING
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError, UnusableDatabaseError
-from chronoprof_sidecar.store.embedded.files import SaveDirectory, check_save_name
+from chronoprof_sidecar.store.embedded.files import SaveDirectory
 from chronoprof_sidecar.store.embedded.lock import DirectoryLock
 from chronoprof_sidecar.store.embedded.memory import Memory
-from chronoprof_sidecar.store.embedded.queue import IngestJob, JobQueue
 from chronoprof_sidecar.store.embedded.reading import HistoryReader
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
-from chronoprof_sidecar.store.embedded.windows import Windows, name_by_time
+from chronoprof_sidecar.store.embedded.windows import Windows
 from chronoprof_sidecar.store.embedded.writer import Writer
+from chronoprof_sidecar.store.queue import IngestJob, JobQueue
+from chronoprof_sidecar.store.save_rules import check_save_name, name_by_time
 from chronoprof_sidecar.wire.saves import render_csv_save, render_json_save
 
 _CHUNK_BYTES: Final = 256 * 1024

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 from chronoprof_sidecar.errors import UnavailableError
+from chronoprof_sidecar.store.clocks import ServiceClock
 from chronoprof_sidecar.store.embedded.checkpoint import Round, finish_round, write_slice
-from chronoprof_sidecar.store.embedded.clocks import ServiceClock
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.leftovers import Leftovers
 from chronoprof_sidecar.store.embedded.memory import Memory, MinuteDelta

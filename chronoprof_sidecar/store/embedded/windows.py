@@ -11,13 +11,10 @@ file and generation together:
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from chronoprof_sidecar.domain.snapshot import Rotation
 from chronoprof_sidecar.domain.table import Selection
-from chronoprof_sidecar.domain.windows import SAVE_ENDING
 from chronoprof_sidecar.errors import GenerationConflictError, UnavailableError
-from chronoprof_sidecar.protocol import NANOSECONDS
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory
@@ -109,12 +106,6 @@ class Windows:
         await self._database_thread.run(_write_window, self._database, values)
         self._memory.begin_window(generation, start_ns)
         self._upkeep.note_window_ended()
-
-
-def name_by_time(unix_ns: int) -> str:
-    """Return a save's name made of the UTC time: `profiling_20261122T232828123456Z.json`."""
-    moment = datetime.fromtimestamp(unix_ns // NANOSECONDS, UTC)
-    return f"profiling_{moment:%Y%m%dT%H%M%S}{unix_ns // 1000 % 1_000_000:06}Z{SAVE_ENDING}"
 
 
 def _write_window(database: Database, values: dict[str, int | str]) -> None:

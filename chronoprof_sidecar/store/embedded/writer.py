@@ -13,15 +13,15 @@ from typing import Final
 
 from chronoprof_sidecar.domain.batch import Outcome
 from chronoprof_sidecar.errors import ChronoprofError, UnavailableError
-from chronoprof_sidecar.store.embedded.clocks import ServiceClock
+from chronoprof_sidecar.store.clocks import ServiceClock
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.memory import Memory
-from chronoprof_sidecar.store.embedded.overflow import OverflowLog
 from chronoprof_sidecar.store.embedded.plan import Answer, Plan
-from chronoprof_sidecar.store.embedded.queue import ChangeJob, IngestJob, JobQueue
 from chronoprof_sidecar.store.embedded.records import Entry, encode_entry
 from chronoprof_sidecar.store.embedded.threads import Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
+from chronoprof_sidecar.store.overflow import OverflowLog
+from chronoprof_sidecar.store.queue import ChangeJob, IngestJob, JobQueue
 
 COMMIT_BYTES: Final = 1024 * 1024
 """Batches of one commit: enough for hundreds, little enough that counting them holds up the event loop for 40 ms."""
@@ -85,7 +85,7 @@ class Writer:
         else:
             for entry in plan.entries:
                 self._memory.count(entry)
-            self._overflow_log.note(plan.entries)
+            self._overflow_log.note(entry.placement for entry in plan.entries)
         _give_all(jobs, answers)
 
     async def _change(self, job: ChangeJob) -> None:

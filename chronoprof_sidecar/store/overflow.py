@@ -1,11 +1,11 @@
 """Says in the log, once a minute, what the table had no room for, with hints at names that look like one template."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from chronoprof_sidecar.domain.hints import suggest_templates
-from chronoprof_sidecar.store.embedded.records import Entry
+from chronoprof_sidecar.domain.table import Placement
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +25,9 @@ class OverflowLog:
         self._quiet_until = -_EVERY_SECONDS
         self._owes_hint = False
 
-    def note(self, entries: Sequence[Entry]) -> None:
-        """Take note of counted entries, and say what there is to say."""
-        overflowed = [entry.placement.overflowed for entry in entries if entry.placement.overflowed]
+    def note(self, placements: Iterable[Placement]) -> None:
+        """Take note of where counted batches were placed, and say what there is to say."""
+        overflowed = [placement.overflowed for placement in placements if placement.overflowed]
         if not overflowed:
             return
         for names in overflowed:

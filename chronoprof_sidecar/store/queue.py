@@ -110,7 +110,7 @@ class JobQueue:
         except TimeoutError:
             return
 
-    def take(self, max_bytes: int) -> list[IngestJob] | ChangeJob | None:
+    def take(self, max_bytes: int, max_batches: int | None = None) -> list[IngestJob] | ChangeJob | None:
         """Take the next change, or all batches that wait before one, about `max_bytes` of them at most."""
         if not self._jobs:
             return None
@@ -121,6 +121,8 @@ class JobQueue:
         taken: list[IngestJob] = []
         size = 0
         while self._jobs and size < max_bytes and isinstance(job := self._jobs[0], IngestJob):
+            if len(taken) == max_batches:
+                break
             self._jobs.popleft()
             taken.append(job)
             size += len(job.batch.body)
