@@ -14,6 +14,10 @@ Durability = Literal["full", "normal"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 
+EMBEDDED: Final = "embedded"
+"""The store of one machine, in the data directory."""
+
+_POSTGRESQL = re.compile(r"postgres(ql)?://[^\s]+")
 _MULTIPLES: Final = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _SIZE = re.compile(r"([0-9]{1,18}) ?(|KiB|MiB|GiB|TiB)")
 _WHOLE = re.compile(r"[0-9]{1,18}")
@@ -85,6 +89,13 @@ def seconds(maximum_seconds: float) -> Callable[[str], float]:
         return duration_seconds
 
     return parse_seconds
+
+
+def parse_store(text: str) -> str:
+    """Return `text` as the place of the store: `embedded`, or a PostgreSQL database's URL."""
+    if text != EMBEDDED and not (_POSTGRESQL.match(text) and text.isprintable()):
+        raise ValueError(f"{EMBEDDED}, or the URL of a database: postgresql://user:password@host1,host2/database")
+    return text
 
 
 def parse_durability(text: str) -> Durability:

@@ -79,6 +79,13 @@ class Settings:
     ingest_keys_file: Path | None = _setting(
         values.parse_optional_path, "", "path", "more ingest keys, one a line, read again on SIGHUP"
     )
+    store: str = _setting(
+        values.parse_store,
+        values.EMBEDDED,
+        "embedded, or postgresql://user:password@host1,host2/database",
+        "embedded: the data directory, for one sidecar; a database: for any number of them (takes the extra fleet)",
+        secret=True,
+    )
     data_dir: Path = _setting(values.parse_path, "data", "path", "the store; one sidecar per directory")
     save_dir: Path = _setting(
         values.parse_path, "saves", "path", "saved files; a relative path is under the data directory"

@@ -1,0 +1,45 @@
+"""Bringing the database to the schema of this release: once, whichever replica comes first."""
+
+from pathlib import Path
+from typing import Final
+
+from asyncpg import Connection
+
+from chronoprof_sidecar.errors import StoreError
+from chronoprof_sidecar.store.postgresql.locks import MIGRATION, lock
+
+SCHEMA: Final = "chronoprof"
+VERSION: Final = 1
+_SCHEMA_SQL: Final = Path(__file__).with_name("schema.sql")
+
+
+async def migrate(connection: Connection, now_ns: int) -> None:
+    """Make the schema if it is not there; a database that has it is only looked at, which takes no right to change it.
+
+    Raises:
+        StoreError: the schema is a newer release's; nothing was changed.
+    """
+    if await _read_version(connection) == VERSION:
+        return
+    async with connection.transaction():
+        await lock(connection, MIGRATION)
+        version = await _read_version(connection)
+        if version > VERSION:
+            raise StoreError(f"the database's schema has version {version}: a newer release wrote it")
+        if version == 0:
+            await _create(connection, now_ns)
+
+
+async def _read_version(connection: Connection) -> int:
+    if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.schema_version") is None:
+        return 0
+    version: int = await connection.fetchval("SELECT version FROM schema_version")
+    return version
+
+
+async def _create(connection: Connection, now_ns: int) -> None:
+    # Not IF NOT EXISTS: that asks for the right to make schemas even where an administrator has made this one.
+    if await connection.fetchval("SELECT to_regnamespace($1)", SCHEMA) is None:
+        await connection.execute(f"CREATE SCHEMA {SCHEMA}")
+    await connection.execute(_SCHEMA_SQL.read_text())
+    await connection.execute("INSERT INTO current_window (generation, start_ns) VALUES (1, $1)", now_ns)
