@@ -34,8 +34,8 @@ from chronoprof_sidecar.server.dashboard import pages
 from chronoprof_sidecar.server.listening import Listener
 from chronoprof_sidecar.server.middlewares import guard_requests
 from chronoprof_sidecar.settings import Settings
+from chronoprof_sidecar.store.choosing import open_store
 from chronoprof_sidecar.store.contract import Store
-from chronoprof_sidecar.store.embedded import open_store
 
 logger = logging.getLogger(__name__)
 
