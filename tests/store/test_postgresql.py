@@ -1,17 +1,25 @@
 """The fleet store fulfils the contract, and what only it promises: replicas, a server that fails, a quorum."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import count
+from random import choice
 from typing import Any
 
 import asyncpg
 import pytest
 
+from chronoprof_sidecar.domain.table import Selection
+from chronoprof_sidecar.errors import StoreError, UnavailableError
+from chronoprof_sidecar.protocol import OTHER
 from chronoprof_sidecar.settings import Settings, load_settings
 from chronoprof_sidecar.store.contract import Store
-from chronoprof_sidecar.store.postgresql import open_store
-from tests.store.contract_suite import StoreContract
+from chronoprof_sidecar.store.postgresql import merging, open_store, writer
+from chronoprof_sidecar.wire.saves import load_save
+from tests.store.bodies import make_batch
+from tests.store.contract_suite import StoreContract, read_save, rows_of, totals
 from tests.store.harness import Clock, StoreHarness
 from tests.store.server import PostgresqlServer, running_server
 
@@ -69,3 +77,244 @@ async def harness(url: str) -> AsyncIterator[StoreHarness]:
 
 class TestPostgresqlStore(StoreContract):
     """The whole contract."""
+
+
+async def test_replicas_share_one_table(url: str) -> None:
+    """What any replica acknowledged is in every replica's answers, and a repeat that reaches another counts nothing."""
+    async with replicas(url, 3) as stores:
+
+        async def ship(sender: str) -> None:
+            for seq in range(1, 11):
+                batch = make_batch({"a": [0.001], sender: [0.002, 3.0]}, sender=sender, seq=seq, dropped=1)
+                assert not (await choice(stores).ingest(batch)).duplicate
+                assert (await choice(stores).ingest(batch)).duplicate
+
+        await asyncio.gather(*(ship(f"s{number}") for number in range(20)))
+        snapshots = [await store.snapshot(Selection()) for store in stores]
+    expected = {"a": 200} | {f"s{number}": 20 for number in range(20)}
+    for snapshot in snapshots:
+        assert {key.function_name: row.calls for key, row in snapshot.rows} == expected
+        assert rows_of(snapshot) == rows_of(snapshots[0])
+        assert snapshot.losses[""].dropped == 200
+
+
+async def test_rotations_by_any_replica_lose_and_double_nothing(url: str) -> None:
+    """Replicas rotate while all of them count: every acknowledged call is in exactly one window."""
+    async with replicas(url, 2) as stores:
+
+        async def ship(sender: str) -> None:
+            for seq in range(1, 31):
+                await choice(stores).ingest(make_batch({"a": [0.001]}, sender=sender, seq=seq))
+
+        async def rotate(store: Store, name: str) -> list[str]:
+            return [(await store.rotate(f"{name}{number}.json")).save.name for number in range(5)]
+
+        rotating = asyncio.gather(*(rotate(store, f"w{number}-") for number, store in enumerate(stores)))
+        await asyncio.gather(*(ship(f"s{number}") for number in range(8)))
+        names = [name for of_replica in await rotating for name in of_replica]
+        windows = [load_save(await read_save(stores[0], name)) for name in names]
+        windows.append(await stores[1].snapshot(Selection()))
+    assert sorted(window.generation for window in windows) == list(range(1, 12))
+    assert sum(row.calls for window in windows for _, row in window.rows) == 240
+
+
+async def test_the_bound_on_rows_holds_for_all_replicas_together(url: str) -> None:
+    """However many replicas admit new names at once, a window has no more than the bound, and `_other` the rest."""
+    async with replicas(url, 3, max_functions=20) as stores:
+        await asyncio.gather(
+            *(store.ingest(make_batch({f"{place}-{n}": [1]})) for n in range(10) for place, store in enumerate(stores))
+        )
+        calls = await totals(stores[0])
+    assert sum(count for count, _ in calls.values()) == 30
+    assert len(calls.keys() - {OTHER}) == 20
+
+
+async def test_replicas_in_one_shard_never_wait_for_each_other_in_a_circle(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches that name the same functions in opposite orders are merged in one: no deadlock, nothing to repeat."""
+
+    async def share_a_shard(_connection: asyncpg.Connection) -> int:
+        return 0
+
+    monkeypatch.setattr(merging, "take_shard", share_a_shard)
+    names = [f"f{number:03}" for number in range(100)]
+    async with replicas(url, 2) as stores:
+
+        async def ship(store: Store, order: list[str]) -> None:
+            for _ in range(15):
+                await store.ingest(make_batch({name: [0.001] for name in order}))
+
+        await asyncio.gather(ship(stores[0], names), ship(stores[1], names[::-1]))
+        assert await totals(stores[0]) == dict.fromkeys(names, (30, 30000000))
+
+
+async def test_the_schema_is_made_once(url: str) -> None:
+    """Replicas that start together on an empty database find one schema, whoever makes it."""
+    async with replicas(url, 6) as stores:
+        await asyncio.gather(*(store.ingest(make_batch({"a": [1]})) for store in stores))
+        assert await totals(stores[-1]) == {"a": (6, 6 * 10**9)}
+
+
+async def test_a_newer_schema_is_left_untouched(url: str) -> None:
+    """An older release refuses a database that a newer one wrote."""
+    async with replicas(url, 1):
+        pass
+    await execute(url, "UPDATE chronoprof.schema_version SET version = 99")
+    with pytest.raises(StoreError, match="newer release"):
+        await open_store(make_settings(url))
+
+
+async def test_a_role_that_may_only_read_and_write_rows_is_enough(server: PostgresqlServer, url: str) -> None:
+    """Once the schema is there, a sidecar needs no right to change it."""
+    async with replicas(url, 1):
+        pass
+    await execute(
+        url,
+        "DROP ROLE IF EXISTS sidecar; CREATE ROLE sidecar LOGIN; GRANT USAGE ON SCHEMA chronoprof TO sidecar;"
+        " GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA chronoprof TO sidecar;"
+        " GRANT USAGE ON ALL SEQUENCES IN SCHEMA chronoprof TO sidecar",
+    )
+    async with replicas(url.replace("postgres@", "sidecar@"), 1) as (store,):
+        await store.ingest(make_batch({"a": [1]}, sender="s"))
+        await store.rotate("w.json")
+        await store.reset(erase_history=True)
+        assert [save.name for save in await store.saves()] == ["w.json"]
+        assert store.unready_reason() is None
+    await execute(url, "DROP OWNED BY sidecar; DROP ROLE sidecar")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://me:hush-hush@127.0.0.1:1/none", "postgresql://me:hush-hush/@h:x/d", "postgresql://me:hush-hush@[/d"],
+)
+async def test_no_password_is_shown(url: str) -> None:
+    """Neither a server that is not there nor a URL that is none has its password told."""
+    settings = make_settings(url)
+    with pytest.raises(StoreError, match="CHRONOPROF_STORE") as refused:
+        await open_store(settings)
+    assert "hush" not in f"{refused.value} {settings!r}"
+
+
+async def test_a_server_that_comes_back_is_used_again(own_server: PostgresqlServer) -> None:
+    """While the server is away batches are refused for now and readiness says why; afterwards it goes on by itself."""
+    batch = make_batch({"a": [1]}, sender="s")
+    async with replicas(own_server.url(), 1) as (store,):
+        await store.ingest(batch)
+        own_server.kill()
+        for attempt in range(2):
+            with pytest.raises(UnavailableError) as refused:
+                await store.ingest(make_batch({"a": [1]}, sender="s", seq=2))
+            assert refused.value.retry_after_seconds > 0, attempt
+        reason = store.unready_reason() or ""
+        assert "database" in reason
+        assert "127.0.0.1" not in reason
+        with pytest.raises(UnavailableError):
+            await store.snapshot(Selection())
+        own_server.start()
+        await until(lambda: store.unready_reason() is None)
+        assert (await store.ingest(batch)).duplicate
+        assert not (await store.ingest(make_batch({"a": [1]}, sender="s", seq=2))).duplicate
+        assert await totals(store) == {"a": (2, 2 * 10**9)}
+
+
+async def test_nothing_is_acknowledged_without_a_quorum(
+    own_server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that only the primary has is not acknowledged, nor a repeat of it, until a quorum has it; then once."""
+    monkeypatch.setattr(merging, "COMMIT_SECONDS", 0.5)
+    monkeypatch.setattr(writer, "COMMIT_SECONDS", 0.5)
+    batch = make_batch({"a": [1]}, sender="s")
+    async with replicas(own_server.url(), 2) as (first, second):
+        await first.ingest(make_batch({"b": [1]}))
+        await require_standby(own_server, "nobody")
+        with pytest.raises(UnavailableError):
+            await first.ingest(batch)
+        assert "quorum" in (first.unready_reason() or "")
+        # Our time limit ended the wait, so the primary shows the batch to everybody.
+        await until_async(lambda: has_row(first, "a"))
+        with pytest.raises(UnavailableError):
+            await second.ingest(batch)
+        await require_standby(own_server, "")
+        await until(lambda: first.unready_reason() is None and second.unready_reason() is None)
+        assert (await first.ingest(batch)).duplicate
+        assert await totals(first) == {"a": (1, 10**9), "b": (1, 10**9)}
+
+
+async def test_a_wait_for_the_quorum_that_somebody_ends_acknowledges_nothing(own_server: PostgresqlServer) -> None:
+    """The server reports success, with a warning: the batch is refused for now, and its repeat is a duplicate."""
+    batch = make_batch({"a": [1]}, sender="s")
+    async with replicas(own_server.url(), 1) as (store,):
+        await store.ingest(make_batch({"b": [1]}))
+        await require_standby(own_server, "nobody")
+        waiting = asyncio.ensure_future(store.ingest(batch))
+        cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        await until_async(lambda: execute(own_server.url(), cancel))
+        with pytest.raises(UnavailableError, match="stopped waiting"):
+            await waiting
+        await require_standby(own_server, "")
+        await until(lambda: store.unready_reason() is None)
+        assert (await store.ingest(batch)).duplicate
+        assert await totals(store) == {"a": (1, 10**9), "b": (1, 10**9)}
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresqlServer]:
+    """A server that a test may stop and set."""
+    with running_server() as running:
+        yield running
+
+
+@asynccontextmanager
+async def replicas(url: str, number: int, **overrides: Any) -> AsyncIterator[list[Store]]:
+    """Run replicas that start together on one database."""
+    stores = await asyncio.gather(*(open_store(make_settings(url, **overrides)) for _ in range(number)))
+    try:
+        yield list(stores)
+    finally:
+        await asyncio.gather(*(store.close() for store in stores))
+
+
+async def execute(url: str, statement: str) -> object:
+    """Run a statement as an administrator, and return the first value of its answer."""
+    connection = await asyncpg.connect(url)
+    try:
+        if statement.startswith("SELECT"):
+            return await connection.fetchval(statement)
+        return await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def require_standby(server: PostgresqlServer, name: str) -> None:
+    """Have every commit wait for a standby of that name; for none if it is empty."""
+    # Without waiting for one itself.
+    await execute(server.url(), f"ALTER SYSTEM SET synchronous_standby_names = '{name}'")
+    await execute(server.url(), "SELECT pg_reload_conf()")
+    await until_async(lambda: setting_is(server, name))
+
+
+async def setting_is(server: PostgresqlServer, name: str) -> bool:
+    """Say whether new connections find this standby required."""
+    return await execute(server.url(), "SELECT current_setting('synchronous_standby_names')") == name
+
+
+async def has_row(store: Store, name: str) -> bool:
+    """Say whether a store shows a row."""
+    return name in await totals(store)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when a condition holds."""
+
+    async def holds() -> bool:
+        return condition()
+
+    await until_async(holds)
+
+
+async def until_async(condition: Callable[[], Awaitable[object]]) -> None:
+    """Return when a condition holds; a deadline bounds the wait."""
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110  it is a server of another process that changes
+            await asyncio.sleep(0.02)

@@ -31,7 +31,10 @@ async def migrate(connection: Connection, now_ns: int) -> None:
 
 
 async def _read_version(connection: Connection) -> int:
-    if await connection.fetchval("SELECT to_regclass($1)", f"{SCHEMA}.schema_version") is None:
+    # From the catalog's tables: to_regclass() may still answer what it knew before the lock was waited for.
+    if not await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'schema_version')", SCHEMA
+    ):
         return 0
     version: int = await connection.fetchval("SELECT version FROM schema_version")
     return version
@@ -39,7 +42,7 @@ async def _read_version(connection: Connection) -> int:
 
 async def _create(connection: Connection, now_ns: int) -> None:
     # Not IF NOT EXISTS: that asks for the right to make schemas even where an administrator has made this one.
-    if await connection.fetchval("SELECT to_regnamespace($1)", SCHEMA) is None:
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", SCHEMA):
         await connection.execute(f"CREATE SCHEMA {SCHEMA}")
     await connection.execute(_SCHEMA_SQL.read_text())
     await connection.execute("INSERT INTO current_window (generation, start_ns) VALUES (1, $1)", now_ns)
