@@ -7,7 +7,7 @@ connection of its own, so that neither batches nor short answers wait for a long
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from chronoprof_sidecar.domain.batch import Batch, Outcome
 from chronoprof_sidecar.domain.history import History, HistoryQuery
@@ -23,14 +23,12 @@ from chronoprof_sidecar.store.postgresql.senders import read_senders
 from chronoprof_sidecar.store.postgresql.upkeep import Upkeep
 from chronoprof_sidecar.store.postgresql.windows import reset_window, rotate_window
 from chronoprof_sidecar.store.postgresql.writer import Writer
-from chronoprof_sidecar.store.queue import ChangeJob, IngestJob, Job, JobQueue
+from chronoprof_sidecar.store.queue import IngestJob, JobQueue
 from chronoprof_sidecar.store.save_rules import SaveLimits, check_save_name, name_by_time
 
 READ_SECONDS: Final = 30.0
 CHANGE_SECONDS: Final = 60.0
 _ONE_STATE: Final = "ISOLATION LEVEL REPEATABLE READ"
-
-T = TypeVar("T")
 
 
 class PostgresqlStore(Store):
@@ -70,7 +68,9 @@ class PostgresqlStore(Store):
     async def ingest(self, batch: Batch) -> Outcome:
         """Count `batch`; see `Store.ingest`."""
         outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        return await self._enqueue(IngestJob(batch, outcome), outcome)
+        self._writer.refuse_while_away()
+        self._queue.put(IngestJob(batch, outcome))
+        return await outcome
 
     async def snapshot(self, selection: Selection) -> Snapshot:
         """Return rows as of now; see `Store.snapshot`."""
@@ -84,7 +84,8 @@ class PostgresqlStore(Store):
 
     async def reset(self, expected_generation: int | None = None, *, erase_history: bool = False) -> int:
         """Begin a new window; see `Store.reset`."""
-        generation: int = await self._change(partial(self._reset, expected_generation, erase_history=erase_history))
+        self._writer.refuse_while_away()
+        generation: int = await self._queue.run(partial(self._reset, expected_generation, erase_history=erase_history))
         return generation
 
     async def save(self, name: str | None = None, *, overwrite: bool = True) -> SaveInfo:
@@ -102,7 +103,8 @@ class PostgresqlStore(Store):
         """Save and reset as one step; see `Store.rotate`."""
         save_name = name_by_time(self._clock_ns()) if name is None else name
         check_save_name(save_name, loadable=True)
-        rotation: Rotation = await self._change(partial(self._rotate, save_name, expected_generation))
+        self._writer.refuse_while_away()
+        rotation: Rotation = await self._queue.run(partial(self._rotate, save_name, expected_generation))
         return rotation
 
     async def saves(self) -> list[SaveInfo]:
@@ -151,16 +153,6 @@ class PostgresqlStore(Store):
         async with self._merger.link.transaction(CHANGE_SECONDS, _ONE_STATE) as connection:
             await hold_saves(connection)
             return await rotate_window(connection, self._save_limits, self._clock_ns(), name, expected_generation)
-
-    async def _change(self, change: Callable[[], Awaitable[Any]]) -> Any:
-        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        return await self._enqueue(ChangeJob(change, result), result)
-
-    async def _enqueue(self, job: Job, answer: asyncio.Future[T]) -> T:
-        self._queue.refuse_when_closed()
-        self._writer.refuse_while_away()
-        self._queue.put(job)
-        return await answer
 
     async def _run(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
