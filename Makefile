@@ -68,6 +68,10 @@ faults: $(VENV)/.ready-dev debian ## prove that nothing is lost or doubled: kill
 attacks: $(VENV)/.ready-dev debian ## prove that no one gets in: fuzzed requests, smuggling, slow clients, stolen paths
 	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/attacks $(ARGS)
 
+.PHONY: fleet-test
+fleet-test: $(VENV)/.ready-dev debian ## prove that a fleet is exact: a primary killed under load, a standby promoted
+	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/fleet tests/store/test_postgresql.py $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.ready-dev ## lint, format and types
 	$(BIN)/ruff check

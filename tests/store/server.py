@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -29,19 +30,20 @@ def as_user(*command: str) -> list[str]:
 class PostgresqlServer:
     """One server on a free port of the loopback interface, and one database of it."""
 
-    def __init__(self, directory: Path) -> None:
-        """Make a cluster in an empty directory."""
+    def __init__(self, directory: Path, *, copy_of: "PostgresqlServer | None" = None) -> None:
+        """Make a cluster in an empty directory; `copy_of` is a running server that it is to follow as a standby."""
         if os.geteuid() == 0:
             shutil.chown(directory, USER)
         self._directory = directory
         self._data = directory / "data"
-        subprocess.run(
-            as_user(
-                program("initdb"), "--pgdata", str(self._data), "--username", USER, "--auth", "trust",
-                "--encoding", "UTF8", "--locale", "C", "--no-sync",
-            ),
-            check=True, stdout=subprocess.DEVNULL, cwd=directory,
-        )  # fmt: skip
+        data = str(self._data)
+        if copy_of is None:
+            making = ["initdb", "--pgdata", data, "--username", USER, "--auth", "trust", "--encoding", "UTF8"]
+            making += ["--locale", "C", "--no-sync"]
+        else:
+            making = ["pg_basebackup", "--pgdata", data, "--dbname", copy_of.url(), "--write-recovery-conf"]
+            making += ["--checkpoint", "fast", "--no-sync"]
+        subprocess.run(as_user(program(making[0]), *making[1:]), check=True, stdout=subprocess.DEVNULL, cwd=directory)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
@@ -75,6 +77,13 @@ class PostgresqlServer:
             self._signal("immediate")
             self._process.wait(_START_SECONDS)
             self._process = None
+
+    def kill_9(self) -> None:
+        """Kill its first process as the kernel would; the others notice and end."""
+        assert self._process is not None
+        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        self._process.wait(_START_SECONDS)
+        self._process = None
 
     def _signal(self, mode: str) -> None:
         stopping = as_user(program("pg_ctl"), "stop", "--wait", "--pgdata", str(self._data), "--mode", mode)
