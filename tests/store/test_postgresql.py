@@ -1,6 +1,7 @@
 """The fleet store fulfils the contract, and what only it promises: replicas, a server that fails, a quorum."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -216,6 +217,14 @@ async def test_a_server_that_comes_back_is_used_again(own_server: PostgresqlServ
         assert (await store.ingest(batch)).duplicate
         assert not (await store.ingest(make_batch({"a": [1]}, sender="s", seq=2))).duplicate
         assert await totals(store) == {"a": (2, 2 * 10**9)}
+
+
+async def test_a_host_that_is_frozen_is_passed_by(server: PostgresqlServer, url: str) -> None:
+    """A host that takes connections and never answers keeps nobody from the next one."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        hosts = f"127.0.0.1:{frozen.getsockname()[1]},127.0.0.1:{server.port}"
+        async with replicas(url.replace(f"127.0.0.1:{server.port}", hosts), 1) as (store,):
+            await store.ingest(make_batch({"a": [1]}))
 
 
 async def test_nothing_is_acknowledged_without_a_quorum(
