@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from chronoprof_sidecar.domain.batch import Batch, Outcome
+from chronoprof_sidecar.domain.figures import StoreFigures
 from chronoprof_sidecar.domain.history import History, HistoryQuery
 from chronoprof_sidecar.domain.senders import Sender
 from chronoprof_sidecar.domain.snapshot import Rotation, SaveInfo, Snapshot
@@ -17,7 +18,7 @@ from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.postgresql.link import Link
 from chronoprof_sidecar.store.postgresql.merging import Merger
-from chronoprof_sidecar.store.postgresql.reading import read_history, read_window
+from chronoprof_sidecar.store.postgresql.reading import read_figures, read_history, read_window
 from chronoprof_sidecar.store.postgresql.saves import StoredSave, find_save, hold_saves, list_saves, write_save
 from chronoprof_sidecar.store.postgresql.senders import read_senders
 from chronoprof_sidecar.store.postgresql.upkeep import Upkeep
@@ -123,6 +124,12 @@ class PostgresqlStore(Store):
         """Return every sender; see `Store.senders`."""
         async with self._reader.reading(READ_SECONDS) as connection:
             return await read_senders(connection)
+
+    async def figures(self) -> StoreFigures:
+        """Return how the store is doing; see `Store.figures`. It has no journal of its own."""
+        waiting = len(self._queue), self._queue.size_bytes
+        async with self._reader.reading(READ_SECONDS) as connection:
+            return StoreFigures(*await read_figures(connection), *waiting, journal_bytes=0)
 
     def unready_reason(self) -> str | None:
         """Say why batches cannot be taken; see `Store.unready_reason`."""
