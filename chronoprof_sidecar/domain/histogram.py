@@ -6,11 +6,14 @@ minimum and maximum belong to `statistics`.
 Memory: an offset and a flat array of 64-bit counts from the lowest to the highest bucket in use, 8 bytes each; 300
 neighbouring buckets cost 2.4 kB, where a dict of the same counts costs 28 kB. Bucket 0, which takes durations of zero,
 is counted apart: 6200 buckets lie between it and the one of a nanosecond, 50 kB of array.
+
+Time: adding to an item of a list takes half as long as to one of an array, which makes an object of the number each
+time. So what is added gathers in a list as long as the array, until somebody reads: then the two become one array.
 """
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import accumulate
 from operator import add
@@ -32,7 +35,7 @@ class Histogram:
     Merging adds integers, so any order and grouping of merges gives the same histogram.
     """
 
-    __slots__ = ("count", "counts", "offset", "zeros")
+    __slots__ = ("_parts", "count", "offset", "zeros")
 
     def __init__(self) -> None:
         self.count = 0
@@ -41,8 +44,9 @@ class Histogram:
         """Durations in bucket 0."""
         self.offset = 0
         """The bucket of `counts[0]`, never 0 where there are counts."""
-        self.counts: array[int] | list[int] = array("Q")
-        """Durations per bucket from `offset` on; for others to read, not to change."""
+        self._parts: tuple[array[int] | list[int], list[int]] = array("Q"), []
+        """Counts, and what was added to them since they were last read: as many, or none. Changed in one step, since
+        threads that read the same rows may do so at once."""
 
     @classmethod
     def restore(cls, offset: int, counts: list[int], zeros: int = 0) -> "Histogram":
@@ -51,8 +55,17 @@ class Histogram:
         histogram.zeros = zeros
         histogram.offset = offset
         histogram.count = zeros + sum(counts)
-        histogram.counts = counts if histogram.count >= _ARRAY_CAPACITY else array("Q", counts)
+        histogram._parts = histogram._to_array(counts), []
         return histogram
+
+    @property
+    def counts(self) -> "array[int] | list[int]":
+        """Durations per bucket from `offset` on; not to be changed; a list where 64 bits are too few."""
+        counts, added = self._parts
+        if added:
+            counts = self._to_array(map(add, counts, added))
+            self._parts = counts, []
+        return counts
 
     def add(self, buckets: Sequence[int], counts: Sequence[int], times: int = 1) -> None:
         """Add `counts[i] * times` durations to `buckets[i]`.
@@ -72,36 +85,34 @@ class Histogram:
                 self.add(buckets[1:], counts[1:])
             return
         self.count += sum(counts)
-        offset, mine = self.offset, self.counts
-        if first < offset or buckets[-1] >= offset + len(mine) or self.count >= _ARRAY_CAPACITY:
-            offset, mine = self._make_room(first, buckets[-1] + 1)
+        added = self._parts[1]
+        if first < self.offset or buckets[-1] >= self.offset + len(added):
+            added = self._make_room(first, buckets[-1] + 1)
+        offset = self.offset
         if len(buckets) == 1:  # as for most functions in most seconds
-            mine[first - offset] += counts[0]
+            added[first - offset] += counts[0]
             return
         for bucket, count in zip(buckets, counts, strict=True):
-            mine[bucket - offset] += count
+            added[bucket - offset] += count
 
     def merge(self, other: "Histogram") -> None:
         """Add all counts of `other`, which stays as it is."""
+        theirs = other.counts
         self.zeros += other.zeros
         self.count += other.count
-        if not other.counts:
+        if not theirs:
             return
-        offset, mine = self._make_room(other.offset, other.offset + len(other.counts))
-        start = other.offset - offset
-        end = start + len(other.counts)
-        summed = map(add, mine[start:end], other.counts)
-        if isinstance(mine, list):
-            mine[start:end] = summed
-        else:
-            mine[start:end] = array("Q", summed)
+        added = self._make_room(other.offset, other.offset + len(theirs))
+        start = other.offset - self.offset
+        end = start + len(theirs)
+        added[start:end] = map(add, added[start:end], theirs)
 
     def copy(self) -> "Histogram":
         """Return an independent copy."""
         twin = Histogram()
         twin.zeros = self.zeros
         twin.offset = self.offset
-        twin.counts = self.counts[:]
+        twin._parts = self.counts[:], []
         twin.count = self.count
         return twin
 
@@ -132,24 +143,23 @@ class Histogram:
             answers.append(midpoint(self.offset + place - 1 if place else 0))
         return answers
 
-    def _make_room(self, first: int, end: int) -> "tuple[int, array[int] | list[int]]":
-        """Make room for the durations already in `count` in buckets first to end - 1; return offset and counts."""
+    def _make_room(self, first: int, end: int) -> list[int]:
+        """Make room for buckets first to end - 1, and return what adds up in all of them."""
         counts = self.counts
-        if self.count >= _ARRAY_CAPACITY and not isinstance(counts, list):
-            self.counts = counts = list(counts)
         if not counts:
             self.offset = first
-        missing_below = self.offset - first
-        if missing_below > 0:
-            counts[:0] = self._zeros(missing_below)
-            self.offset = first
-        missing_above = end - self.offset - len(counts)
-        if missing_above > 0:
-            counts.extend(self._zeros(missing_above))
-        return self.offset, counts
+        below = max(0, self.offset - first)
+        above = max(0, end - self.offset - len(counts))
+        if below or above:
+            counts = self._to_array([*[0] * below, *counts, *[0] * above])
+            self.offset -= below
+        added = [0] * len(counts)
+        self._parts = counts, added
+        return added
 
-    def _zeros(self, count: int) -> "array[int]":
-        return array("Q", bytes(8 * count))
+    def _to_array(self, counts: Iterable[int]) -> "array[int] | list[int]":
+        # No count exceeds their sum.
+        return list(counts) if self.count >= _ARRAY_CAPACITY else array("Q", counts)
 
 
 @cache

@@ -9,6 +9,7 @@ from operator import lt
 
 from chronoprof_sidecar.domain.statistics import Aggregate
 from chronoprof_sidecar.protocol import (
+    BUCKET_COUNT,
     MAX_DURATION_NS,
     MAX_ITEM_CALLS,
     MAX_ITEM_TOTAL_NS,
@@ -73,6 +74,8 @@ def refuse_contradiction(item: Aggregate) -> str | None:
         return "counts do not add up to calls"
     if len(buckets) > 1 and not all(map(lt, buckets, buckets[1:])):
         return "buckets are not ascending"
+    if buckets[0] < 0 or buckets[-1] >= BUCKET_COUNT:
+        return "there is no such bucket"
     low_ns, end_ns = _durations_near(buckets[0])
     if not low_ns <= min_ns < end_ns:
         return "the first bucket is not that of min_ns"

@@ -9,7 +9,6 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from chronoprof_sidecar.protocol import (
-    BUCKET_COUNT,
     MAX_CLIENT_ID_LENGTH,
     MAX_DURATION_NS,
     MAX_DURATION_SECONDS,
@@ -26,7 +25,7 @@ Lost = Annotated[int, Meta(ge=0, le=MAX_ITEM_TOTAL_NS)]
 TotalNs = Annotated[int, Meta(ge=0, le=MAX_ITEM_TOTAL_NS)]
 DurationNs = Annotated[int, Meta(ge=0, le=MAX_DURATION_NS)]
 DurationSeconds = Annotated[float, Meta(ge=0, le=MAX_DURATION_SECONDS)]
-Bucket = Annotated[int, Meta(ge=0, lt=BUCKET_COUNT)]
+Count = Annotated[int, Meta(ge=1)]
 Label = Annotated[str, Meta(max_length=MAX_LABEL_LENGTH)]
 
 
@@ -38,14 +37,17 @@ class Client(Struct, gc=False):
 
 
 class FunctionItem(Struct, gc=False):
-    """An aggregate of the `functions` form; fulfils `domain.statistics.Aggregate`."""
+    """An aggregate of the `functions` form; fulfils `domain.statistics.Aggregate`.
+
+    What bounds a whole list is left to `judging`: looking at each bucket here costs a fifth of the decoding.
+    """
 
     calls: Calls
     total_ns: TotalNs
     min_ns: DurationNs
     max_ns: DurationNs
-    buckets: list[Bucket]
-    counts: list[Calls]
+    buckets: list[int]
+    counts: list[Count]
     errors: Errors = 0
     sample_every: Annotated[int, Meta(ge=1, le=MAX_SAMPLE_EVERY)] = 1
 

@@ -54,14 +54,15 @@ def test_merging_is_counting_everything_in_one(parts: list[Counts], chance: rand
 
 
 @bounded
-@given(st.lists(buckets_of(any_counts), max_size=6))
-def test_adding_is_counting_everything_in_one(parts: list[Counts]) -> None:
-    """Added one after the other, counts sum up exactly, whichever part of the range each one needs."""
+@given(st.lists(st.tuples(buckets_of(any_counts), st.booleans()), max_size=6))
+def test_adding_is_counting_everything_in_one(parts: list[tuple[Counts, bool]]) -> None:
+    """Added one after the other, counts sum up exactly, whichever part of the range each one needs, read or not."""
     histogram = Histogram()
-    for part in parts:
+    for number, (part, is_read) in enumerate(parts, 1):
         if part:
             histogram.add(sorted(part), [part[bucket] for bucket in sorted(part)])
-    assert sum_of(parts) == content_of(histogram)
+        if is_read or number == len(parts):
+            assert sum_of([part for part, _ in parts[:number]]) == content_of(histogram)
 
 
 @bounded
