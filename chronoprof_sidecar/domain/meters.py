@@ -38,7 +38,7 @@ class Reading:
     rows: Sequence[tuple[RowKey, FunctionStatistics]]
     """Of the batches that came after the first reading."""
     losses: Mapping[str, Losses]
-    """Per service, of calls that senders lost."""
+    """Per service that sent anything, of calls that senders lost."""
     commits: Totals
     """From a decoded batch to its acknowledgement."""
     batches: int
@@ -75,8 +75,7 @@ class Meters:
             return
         if self._watched and batch.items:
             self._count_items(batch)
-        if batch.dropped or batch.rejected or batch.unknown:
-            self._count_lost(batch.labels.service, Losses(batch.dropped, batch.rejected, batch.unknown))
+        self._count_lost(batch)
         figures = self._figures
         figures["batches"] += 1
         figures["calls"] += batch.calls
@@ -109,10 +108,14 @@ class Meters:
         self._heard_at[placement.labels] = self._monotonic()
         self._table.count(placement, batch.items, self._clock_ns())
 
-    def _count_lost(self, service: str, lost: Losses) -> None:
+    def _count_lost(self, batch: Batch) -> None:
+        """Count what the sender lost; nothing, too, since the increase from no series to a first loss is unknown."""
+        service = batch.labels.service
         if service not in self._losses and len(self._losses) >= MAX_LABEL_PAIRS:
             service = OTHER
-        self._losses.setdefault(service, Losses()).merge(lost)
+        losses = self._losses.setdefault(service, Losses())
+        if batch.dropped or batch.rejected or batch.unknown:
+            losses.merge(Losses(batch.dropped, batch.rejected, batch.unknown))
 
     def _place(self, batch: Batch) -> Placement:
         placement = Admission(self._table, self._max_functions).place(batch)

@@ -1,4 +1,5 @@
 from chronoprof_sidecar.domain.batch import Batch, NamedAggregate, Outcome, RowKey
+from chronoprof_sidecar.domain.losses import Losses
 from chronoprof_sidecar.domain.meters import SILENT_SECONDS, Meters
 from chronoprof_sidecar.domain.table import MAX_LABEL_PAIRS
 from chronoprof_sidecar.protocol import OTHER
@@ -90,6 +91,15 @@ def test_a_version_that_is_heard_of_keeps_its_rows() -> None:
     watched.seconds += 1
     watched.count("a", version="2")
     assert {RowKey("a", "shop", "1"): 2, RowKey(OTHER, "shop", "2"): 1} == watched.calls()
+
+
+def test_a_service_has_lost_nothing_before_it_loses_something() -> None:
+    """Losses are told as zero from a service's first batch on: an alert on their increase sees the first of them."""
+    watched = Watched()
+    watched.count("a")
+    assert {"shop": Losses()} == watched.meters.read().losses
+    watched.meters.count(calls_of()._replace(dropped=3), COUNTED, 0.001)
+    assert {"shop": Losses(dropped=3)} == watched.meters.read().losses
 
 
 def test_labels_are_bounded() -> None:
