@@ -34,6 +34,14 @@ def test_a_link_leads_somewhere(page: Path, target: str) -> None:
         assert anchor in anchors_of(file)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_named_link_is_defined(page: Path) -> None:
+    """Every name that stands for an address has one, and every address has a reader."""
+    text = _CODE.sub("`code`", page.read_text(encoding="utf-8"))
+    used = set(re.findall(r"\]\[([\w-]+)\]", text))
+    assert used == set(re.findall(r"^\[([\w-]+)\]: https://", text, re.MULTILINE))
+
+
 def test_every_page_can_be_found() -> None:
     """From the README a reader gets to every page."""
     reached: set[Path] = set()
