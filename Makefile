@@ -112,6 +112,13 @@ build: $(VENV)/.ready-dev ## wheel and source distribution in dist/, checked
 	$(BIN)/python -m build --no-isolation
 	$(BIN)/python -m twine check --strict dist/*
 
+.PHONY: release
+release: ## cut a release: its version, and what is unreleased under it and today's date (VERSION=1.2.0)
+	@test -n '$(VERSION)' || { echo 'which one? make release VERSION=1.2.0' >&2; exit 1; }
+	@! grep -qF '## [$(VERSION)]' CHANGELOG.md || { echo '$(VERSION) is in CHANGELOG.md already' >&2; exit 1; }
+	perl -pi -e 's/^(__version__ = ).*/$$1"$(VERSION)"/' chronoprof_sidecar/__init__.py
+	perl -pi -e "s/^## \[Unreleased\]\n/$$&\n## [$(VERSION)] - $$(date -u +%F)\n/" CHANGELOG.md
+
 .PHONY: release-check
 release-check: build ## whether dist/ may be published: version, changelog, tag, contents, metadata
 	$(BIN)/python -m tests.release

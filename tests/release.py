@@ -31,6 +31,7 @@ WITHOUT_VERSION = ("Dockerfile", "docker-compose.yml", "pyproject.toml", "README
 
 # PEP 440 in its normal form, without epochs, local versions and development releases, which are not published.
 _VERSION = re.compile(r"\d+\.\d+\.\d+((a|b|rc)\d+)?")
+_LINKED_FILE = re.compile(r"\]\(([^)#:\s]+)[)#]")
 _SECTION = re.compile(r"^## \[([^\]]+)\](?: - (\d{4}-\d{2}-\d{2}))?$", re.MULTILINE)
 
 
@@ -87,9 +88,10 @@ def judge_distributions(root: Path, dist: Path, version: str) -> Iterator[str]:
     yield from _judge_wheel(root, wheel, version)
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for name in SHIPPED_SOURCES:
-        if name not in names:
-            yield f"{source.name} lacks {name}"
+    # An index shows the README without what it links to, which is found here.
+    linked = _LINKED_FILE.findall((root / "README.md").read_text(encoding="utf-8"))
+    for name in sorted({*SHIPPED_SOURCES, *linked} - names):
+        yield f"{source.name} lacks {name}"
 
 
 def _judge_wheel(root: Path, wheel: Path, version: str) -> Iterator[str]:

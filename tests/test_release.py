@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -123,6 +124,33 @@ def test_a_wheel_that_is_not_whole_is_named(
                 content = content.replace(*change, 1)
             part.writestr(name, content)
     assert fault in " ".join(judge_distributions(ROOT, tmp_path, __version__))
+
+
+@pytest.mark.parametrize("name", ["Makefile", "docs/wire.md", "docs/page.png"])
+def test_a_source_distribution_that_is_not_whole_is_named(dist: Path, tmp_path: Path, name: str) -> None:
+    """Whatever the README links to is in the source distribution: on an index its links lead nowhere."""
+    for path in dist.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    source = tmp_path / f"{NAME}-{__version__}.tar.gz"
+    with tarfile.open(dist / source.name) as whole, tarfile.open(source, "w:gz") as part:
+        for member in whole.getmembers():
+            if not member.name.endswith(f"/{name}"):
+                part.addfile(member, whole.extractfile(member))
+    assert [f"{source.name} lacks {name}"] == list(judge_distributions(ROOT, tmp_path, __version__))
+
+
+def test_a_release_is_cut_once(tmp_path: Path) -> None:
+    """`make release` writes version and changelog as the rules want them, and refuses a version that is out."""
+    (tmp_path / NAME).mkdir()
+    module, changelog = tmp_path / NAME / "__init__.py", tmp_path / "CHANGELOG.md"
+    module.write_text('"""A package."""\n\n__version__ = "1.2.0"\n')
+    changelog.write_text(CHANGELOG.replace("[Unreleased]\n", "[Unreleased]\n\n- More.\n"))
+    for version, code in (("1.3.0", 0), ("1.3.0", 2), ("1.2.0", 2), ("", 2)):
+        command = ["make", "--silent", "-C", str(tmp_path), "-f", f"{ROOT}/Makefile", "release", f"VERSION={version}"]
+        assert code == subprocess.run(command, capture_output=True, timeout=30, check=False).returncode
+    assert module.read_text() == '"""A package."""\n\n__version__ = "1.3.0"\n'
+    assert [] == list(judge_changelog(changelog.read_text(), "1.3.0"))
+    assert "- More.\n\n## [1.2.0]" in changelog.read_text()
 
 
 def test_another_versions_files_are_refused(dist: Path) -> None:
