@@ -168,6 +168,15 @@ def test_the_form_is_what_the_scraper_asks_for_first(status: Status, accept: str
     assert protobuf == (render_families(describe(status), accept)[1] == CONTENT_TYPE)
 
 
+def test_figures_that_the_store_cannot_tell_are_left_out(status: Status) -> None:
+    """While a database is away its gauges are missing, not zero, and all that the process itself counted is there."""
+    whole = {family.name for family in describe(status)}
+    told = {family.name for family in describe(status._replace(figures=None, ready=False))}
+    gauges = {"queue_batches", "queue_bytes", "journal_bytes", "senders"}
+    gauges |= {"window_generation", "window_rows", "window_overflowed_calls"}
+    assert {f"chronoprof_{name}" for name in gauges} == whole - told
+
+
 def test_before_anything_is_counted_the_scrape_is_whole() -> None:
     """A sidecar that has counted nothing yet exposes valid text and a native histogram without buckets."""
     status = Status(Meters(100, lambda: 1, lambda: 0.0).read(), FIGURES, ready=False)

@@ -49,26 +49,18 @@ class Status(NamedTuple):
     """What a scrape is made of; nobody changes it, so a thread may render it."""
 
     reading: Reading
-    figures: StoreFigures
+    figures: StoreFigures | None
+    """None while the store cannot tell them: they are left out, since no figure is not zero."""
     ready: bool
 
 
 def describe(status: Status) -> Iterator[Family]:
     """Yield all families."""
-    reading, figures = status.reading, status.figures
-    yield from _describe_calls(reading)
-    yield from _describe_ingest(reading)
-    for name, text, value in (
-        ("queue_batches", "Batches that wait to be committed.", figures.waiting_batches),
-        ("queue_bytes", "Bodies of the batches that wait to be committed.", figures.waiting_bytes),
-        ("journal_bytes", "Journaled since the last checkpoint began; a restart replays it.", figures.journal_bytes),
-        ("senders", "Processes that are remembered, those that ended included.", figures.senders),
-        ("window_generation", "Number of the current window; a reset or rotate adds one.", figures.generation),
-        ("window_rows", "Rows of the current window.", figures.rows),
-        ("window_overflowed_calls", "Calls of the current window that are under _other.", figures.overflowed),
-        ("ready", "1 while batches are taken, 0 while they are refused.", status.ready),
-    ):
-        yield _single(name, Kind.GAUGE, text, value)
+    yield from _describe_calls(status.reading)
+    yield from _describe_ingest(status.reading)
+    if status.figures is not None:
+        yield from _describe_store(status.figures)
+    yield _single("ready", Kind.GAUGE, "1 while batches are taken, 0 while they are refused.", status.ready)
     build = Point({"version": __version__}, 1)
     yield Family("chronoprof_build_info", Kind.GAUGE, "1; the label says which release runs.", [build])
     yield from _describe_process()
@@ -123,6 +115,19 @@ def _describe_ingest(reading: Reading) -> Iterator[Family]:
         "From a decoded batch to its acknowledgement: the wait in the queue and the commit.",
         [Point(_NONE, reading.commits, started_ns)],
     )
+
+
+def _describe_store(figures: StoreFigures) -> Iterator[Family]:
+    for name, text, value in (
+        ("queue_batches", "Batches that wait to be committed.", figures.waiting_batches),
+        ("queue_bytes", "Bodies of the batches that wait to be committed.", figures.waiting_bytes),
+        ("journal_bytes", "Journaled since the last checkpoint began; a restart replays it.", figures.journal_bytes),
+        ("senders", "Processes that are remembered, those that ended included.", figures.senders),
+        ("window_generation", "Number of the current window; a reset or rotate adds one.", figures.generation),
+        ("window_rows", "Rows of the current window.", figures.rows),
+        ("window_overflowed_calls", "Calls of the current window that are under _other.", figures.overflowed),
+    ):
+        yield _single(name, Kind.GAUGE, text, value)
 
 
 def _single(name: str, kind: Kind, text: str, value: float, created_ns: int | None = None) -> Family:
