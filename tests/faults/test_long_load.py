@@ -158,8 +158,8 @@ async def measure(simulated: SimulatedStore) -> Size:
     """Return what the store takes now."""
     parts = simulated.store._parts
     journal = await parts.database_thread.run(parts.database.load_journal)
-    pages = await parts.database_thread.run(parts.database._read, "PRAGMA page_count")
-    page = await parts.database_thread.run(parts.database._read, "PRAGMA page_size")
+    pages = await parts.database_thread.run(parts.database._connection.read, "PRAGMA page_count")
+    page = await parts.database_thread.run(parts.database._connection.read, "PRAGMA page_size")
     gc.collect()
     return Size(
         memory_bytes=tracemalloc.get_traced_memory()[0],

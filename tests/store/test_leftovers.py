@@ -61,9 +61,9 @@ async def test_no_transaction_erases_much(
     @contextmanager
     def counted(database: Database) -> Iterator[None]:
         with transaction(database):
-            before = database._connection.total_changes
+            before = database._connection._sqlite.total_changes
             yield
-            changed.append(database._connection.total_changes - before)
+            changed.append(database._connection._sqlite.total_changes - before)
 
     monkeypatch.setattr(Database, "transaction", counted)
     await store.reset(erase_history=True)
