@@ -1,6 +1,7 @@
-"""Service time: minutes that the sidecar ran, whatever the wall clock says."""
+"""Clocks: the wall's, one that never jumps, and service time, the minutes that the sidecar ran."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 
 class ServiceClock:
@@ -14,3 +15,14 @@ class ServiceClock:
     def minute(self) -> int:
         """Return the current service minute."""
         return self._minutes_before + int((self._monotonic() - self._started) // 60)
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Every clock that a store looks at."""
+
+    wall_ns: Callable[[], int]
+    """Unix time in nanoseconds."""
+    monotonic: Callable[[], float]
+    """Seconds of a clock that never jumps."""
+    service: ServiceClock

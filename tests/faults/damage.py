@@ -12,7 +12,7 @@ from chronoprof_sidecar.domain.batch import RowKey
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.store.contract import Store
 from chronoprof_sidecar.store.embedded import open_store
-from chronoprof_sidecar.store.embedded.opening import DATABASE_NAME
+from chronoprof_sidecar.store.embedded.loading import DATABASE_NAME
 from tests.store.bodies import make_batch
 from tests.store.harness import Clock
 from tests.store.test_embedded import make_settings

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.store import EmbeddedStore
 from tests.process.sidecar import DEADLINE_SECONDS
 from tests.store.test_embedded import make_harness
@@ -45,10 +46,10 @@ class SimulatedStore:
         parts = self.store._parts
         async with asyncio.timeout(DEADLINE_SECONDS):
             while parts.writer._upkeep.due_in_seconds() <= 0:
-                await parts.database_thread.run(_take_a_turn)
+                await parts.database.run(_take_a_turn)
         self._harness.uptime_seconds += seconds
         self.jump(seconds)
 
 
-def _take_a_turn() -> None:
+def _take_a_turn(_: Database) -> None:
     """Come back when the thread has done what it was given before."""

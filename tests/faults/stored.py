@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chronoprof_sidecar.domain.snapshot import Snapshot
-from chronoprof_sidecar.store.embedded.opening import DATABASE_NAME
+from chronoprof_sidecar.store.embedded.loading import DATABASE_NAME
 from chronoprof_sidecar.store.embedded.records import MINUTE, Slot, decode_statistics
 from chronoprof_sidecar.wire.saves import load_save
 

@@ -14,7 +14,7 @@ import pytest
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.protocol import bucket_of
 from chronoprof_sidecar.store.embedded import minutes
-from chronoprof_sidecar.store.embedded.opening import DATABASE_NAME
+from chronoprof_sidecar.store.embedded.loading import DATABASE_NAME
 from chronoprof_sidecar.store.embedded.records import MINUTE, Slot, decode_statistics
 from chronoprof_sidecar.wire.reports import render_senders
 from tests.faults.simulated import SECOND_NS, SimulatedStore

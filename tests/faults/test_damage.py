@@ -15,7 +15,7 @@ import pytest
 from chronoprof_sidecar.errors import StoreError, UnavailableError
 from chronoprof_sidecar.protocol import DATA_PATH, INGEST_PATH
 from chronoprof_sidecar.store.embedded import open_store
-from chronoprof_sidecar.store.embedded.opening import DATABASE_NAME
+from chronoprof_sidecar.store.embedded.loading import DATABASE_NAME
 from tests.faults.damage import CUTS, DAMAGES, LOG_NAME, PAGE_BYTES, Damage, Image, Shown, record_images, shown_by
 from tests.process.sidecar import DEADLINE_SECONDS, INGEST_KEY, Sidecar
 from tests.proof import Proof

@@ -12,7 +12,8 @@ import pytest
 
 from chronoprof_sidecar.domain.senders import REMEMBERED_ENDED_MINUTES, REMEMBERED_MINUTES
 from chronoprof_sidecar.store.embedded import hours, minutes
-from chronoprof_sidecar.store.embedded.opening import DATABASE_NAME
+from chronoprof_sidecar.store.embedded.database import Database
+from chronoprof_sidecar.store.embedded.loading import DATABASE_NAME
 from tests.faults.simulated import SimulatedStore
 from tests.proof import Proof
 from tests.scale import scaled
@@ -157,13 +158,17 @@ async def check_senders(simulated: SimulatedStore, workers: Workers, minute: int
 async def measure(simulated: SimulatedStore) -> Size:
     """Return what the store takes now."""
     parts = simulated.store._parts
-    journal = await parts.database_thread.run(parts.database.load_journal)
-    pages = await parts.database_thread.run(parts.database._connection.read, "PRAGMA page_count")
-    page = await parts.database_thread.run(parts.database._connection.read, "PRAGMA page_size")
+    journal = await parts.database.run(Database.load_journal)
+    pages, page_size = [await parts.database.run(_read_pragma, name) for name in ("page_count", "page_size")]
     gc.collect()
     return Size(
         memory_bytes=tracemalloc.get_traced_memory()[0],
-        file_bytes=pages[0][0] * page[0][0],
+        file_bytes=pages * page_size,
         log_bytes=(simulated.data / f"{DATABASE_NAME}-wal").stat().st_size,
         journal_entries=len(journal),
     )
+
+
+def _read_pragma(database: Database, name: str) -> int:
+    value: int = database._connection.read(f"PRAGMA {name}")[0][0]
+    return value

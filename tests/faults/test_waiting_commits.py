@@ -42,7 +42,7 @@ class Disk:
     def __init__(self, client: Client) -> None:
         store = client.server.app[STORE]  # type: ignore[attr-defined]  # aiohttp types it as any kind of server
         assert isinstance(store, EmbeddedStore)
-        self._thread = store._parts.database_thread
+        self._thread = store._parts.database._thread
         self._queue = store._parts.queue
 
     @asynccontextmanager

@@ -54,7 +54,7 @@ async def wait_while(condition: Callable[[], bool], store: EmbeddedStore) -> Non
     """
     async with asyncio.timeout(60):
         while condition():
-            await store._parts.database_thread.run(bool)
+            await store._parts.database.run(bool)
 
 
 def retention_of(store: Store) -> Retention:
@@ -193,7 +193,7 @@ async def test_a_full_history_coarsens_early(harness: StoreHarness, monkeypatch:
             await store.ingest(make_batch({f"{number:0100}": [0.001 * number, 1] for number in range(200)}))
             await settle(store)
     assert isinstance(store, EmbeddedStore)
-    assert store._parts.database.used_bytes() <= 800_000
+    assert store._parts.database.thing.used_bytes() <= 800_000
     history = await ask(store, ALL_OF_IT, step=1)
     kept = [step for step in history.steps if step.rows]
     lengths = [step.span.end - step.span.start for step in kept]

@@ -12,7 +12,7 @@ import pytest
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.errors import StoreError
 from chronoprof_sidecar.store.contract import Store
-from chronoprof_sidecar.store.embedded.opening import DATABASE_NAME
+from chronoprof_sidecar.store.embedded.loading import DATABASE_NAME
 from chronoprof_sidecar.store.embedded.records import MINUTE, MINUTE_SUM, decode_state, encode_state
 from tests.store.bodies import make_batch
 from tests.store.contract_suite import totals

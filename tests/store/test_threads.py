@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.threads import Confined, Worker
 
 DEADLINE_SECONDS = 10.0
 
@@ -53,6 +53,34 @@ async def test_a_call_is_made_even_if_nobody_waits_any_more(worker: Worker) -> N
     await worker.run(made.append, 3)
     assert [True, True] == [task.cancelled() for task in waiting]
     assert [1, 2, 3] == made
+
+
+class Diary:
+    """Notes who does what to it."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, str]] = []
+
+    def note(self, what: str) -> None:
+        """Note something, and the thread that it is done in."""
+        self.entries.append((what, threading.current_thread().name))
+
+    def close(self) -> None:
+        """Note the end."""
+        self.note("closed")
+
+
+async def test_what_is_confined_is_used_in_its_thread_alone() -> None:
+    """Calls are given the thing in its own thread, and so is its end, after all that were asked for before."""
+    diary = Diary()
+    confined = Confined(diary, Worker("test-worker"))
+    noting = asyncio.gather(*(confined.run(Diary.note, what) for what in "ab"))
+    await asyncio.sleep(0)  # both stand in the queue
+    await confined.close()
+    await noting
+    assert [(what, "test-worker") for what in ("a", "b", "closed")] == diary.entries
+    with pytest.raises(RuntimeError, match="has ended"):
+        await confined.run(Diary.note, "c")
 
 
 async def test_closing_finishes_what_waits_and_refuses_what_comes() -> None:

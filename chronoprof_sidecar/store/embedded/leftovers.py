@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.records import HOUR, HOUR_LOSSES, HOUR_SUM, MINUTE, MINUTE_LOSSES, MINUTE_SUM
-from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.threads import Confined
 
 ERASED_ROWS: Final = 500
 """Rows erased in one transaction."""
@@ -60,14 +60,14 @@ class Leftovers:
         """Return those of some minutes that have rows left which count no more."""
         return [minute for minute in minutes if (MINUTE, minute) in self._stretches]
 
-    async def step(self, database: Database, thread: Worker, first: Collection[int] = ()) -> None:
+    async def step(self, database: Confined[Database], first: Collection[int] = ()) -> None:
         """Erase some rows, those of some minutes first.
 
         Raises:
             UnavailableError, UnknownOutcomeError: as `Database.transaction`.
         """
         order = [*((MINUTE, minute) for minute in self.among(first)), *self._stretches]
-        gone = await thread.run(_erase_some, database, list(dict.fromkeys(order)))
+        gone = await database.run(_erase_some, list(dict.fromkeys(order)))
         for stretch in gone:
             self._stretches.pop(stretch, None)
 

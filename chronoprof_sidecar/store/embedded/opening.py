@@ -1,55 +1,23 @@
-"""Opening an embedded store: directory, database, recovery, then all parts put together."""
+"""Opening an embedded store: its two threads, and all parts put together around what stands on disk."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
-from chronoprof_sidecar.errors import StoreError, UnavailableError
 from chronoprof_sidecar.settings import Settings
-from chronoprof_sidecar.store.clocks import ServiceClock
+from chronoprof_sidecar.store.clocks import Clocks, ServiceClock
 from chronoprof_sidecar.store.embedded.database import Database
-from chronoprof_sidecar.store.embedded.directories import make_directory, refusal
-from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError, UnusableDatabaseError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory
-from chronoprof_sidecar.store.embedded.hours import Hours
-from chronoprof_sidecar.store.embedded.leftovers import Leftovers, Stretch, load_leftovers
-from chronoprof_sidecar.store.embedded.lock import DirectoryLock
-from chronoprof_sidecar.store.embedded.memory import Memory
-from chronoprof_sidecar.store.embedded.minutes import Minutes
-from chronoprof_sidecar.store.embedded.missing import load_minutes
+from chronoprof_sidecar.store.embedded.loading import Loaded, load
 from chronoprof_sidecar.store.embedded.reading import HistoryReader
-from chronoprof_sidecar.store.embedded.records import HOUR
-from chronoprof_sidecar.store.embedded.recovery import Recovery, finish_rename
 from chronoprof_sidecar.store.embedded.retention import Retention
-from chronoprof_sidecar.store.embedded.salvage import finish_replacement, replace_damaged
 from chronoprof_sidecar.store.embedded.store import EmbeddedStore, Parts
-from chronoprof_sidecar.store.embedded.sums import Sums, load_summed
-from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.sums import Sums
+from chronoprof_sidecar.store.embedded.threads import Confined, Worker
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.store.embedded.windows import Windows
 from chronoprof_sidecar.store.embedded.writer import Writer
 from chronoprof_sidecar.store.overflow import OverflowLog
 from chronoprof_sidecar.store.queue import JobQueue
-from chronoprof_sidecar.store.save_rules import SaveLimits
-
-DATABASE_NAME = "chronoprof.db"
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """What stands on disk, opened and read."""
-
-    lock: DirectoryLock
-    database: Database
-    saves: SaveDirectory
-    memory: Memory
-    service_minute: int
-    minutes: Minutes
-    hours: Hours
-    erasing_hour: int | None
-    summed: list[Stretch]
-    leftovers: Leftovers
 
 
 async def open_store(
@@ -70,138 +38,70 @@ async def open_store(
     """
     database_thread, files_thread = Worker("store-database"), Worker("store-files")
     try:
-        loaded = await database_thread.run(_load, settings, clock_ns())
+        loaded = await database_thread.run(load, settings, clock_ns())
     except BaseException:
         database_thread.close()
         files_thread.close()
         raise
-    memory, database, saves = loaded.memory, loaded.database, loaded.saves
+    return _put_together(
+        settings,
+        loaded,
+        Confined(loaded.database, database_thread),
+        Confined(loaded.saves, files_thread),
+        Clocks(clock_ns, monotonic, ServiceClock(loaded.service_minute, monotonic)),
+    )
+
+
+def _put_together(
+    settings: Settings, loaded: Loaded, database: Confined[Database], saves: Confined[SaveDirectory], clocks: Clocks
+) -> EmbeddedStore:
+    memory, leftovers = loaded.memory, loaded.leftovers
     queue = JobQueue(settings.max_queue_bytes)
-    service_clock = ServiceClock(loaded.service_minute, monotonic)
-    sums = Sums(database, database_thread, loaded.minutes, loaded.hours)
+    sums = Sums(database, loaded.minutes, loaded.hours)
     sums.find_missing(loaded.summed)
     retention = Retention(
         database,
-        database_thread,
         loaded.minutes,
         loaded.hours,
         sums,
         erasing=loaded.erasing_hour,
         max_bytes=settings.max_history_bytes,
-        clock_ns=clock_ns,
+        clock_ns=clocks.wall_ns,
     )
     upkeep = Upkeep(
         memory,
         database,
-        database_thread,
         interval_seconds=settings.checkpoint_interval_seconds,
         retention=retention,
-        leftovers=loaded.leftovers,
-        clock_ns=clock_ns,
-        monotonic=monotonic,
-        service_clock=service_clock,
-    )
-    writer = Writer(
-        queue=queue,
-        memory=memory,
-        database=database,
-        thread=database_thread,
-        upkeep=upkeep,
-        overflow_log=OverflowLog(settings.max_functions, monotonic),
-        max_functions=settings.max_functions,
-        clock_ns=clock_ns,
-        service_clock=service_clock,
-    )
-    windows = Windows(
-        memory=memory,
-        database=database,
-        database_thread=database_thread,
-        saves=saves,
-        files_thread=files_thread,
-        upkeep=upkeep,
-        clock_ns=clock_ns,
-    )
-    reader = HistoryReader(
-        database=database,
-        thread=database_thread,
-        queue=queue,
-        upkeep=upkeep,
-        retention=retention,
-        leftovers=loaded.leftovers,
-        max_functions=settings.max_functions,
+        leftovers=leftovers,
+        clocks=clocks,
     )
     return EmbeddedStore(
         Parts(
-            loaded.lock,
-            memory,
-            database,
-            database_thread,
-            saves,
-            files_thread,
-            queue,
-            writer,
-            windows,
-            upkeep,
-            reader,
-            clock_ns,
+            lock=loaded.lock,
+            memory=memory,
+            database=database,
+            saves=saves,
+            queue=queue,
+            writer=Writer(
+                queue=queue,
+                memory=memory,
+                database=database,
+                upkeep=upkeep,
+                overflow_log=OverflowLog(settings.max_functions, clocks.monotonic),
+                max_functions=settings.max_functions,
+                clocks=clocks,
+            ),
+            windows=Windows(memory=memory, database=database, saves=saves, upkeep=upkeep, clock_ns=clocks.wall_ns),
+            upkeep=upkeep,
+            history=HistoryReader(
+                database=database,
+                queue=queue,
+                upkeep=upkeep,
+                retention=retention,
+                leftovers=leftovers,
+                max_functions=settings.max_functions,
+            ),
+            clock_ns=clocks.wall_ns,
         )
     )
-
-
-def _load(settings: Settings, now_ns: int) -> _Loaded:
-    path = _prepare_directory(settings.data_dir) / DATABASE_NAME
-    lock = DirectoryLock(settings.data_dir)
-    try:
-        return _read_or_salvage(settings, path, lock, now_ns)
-    except (UnusableDatabaseError, UnavailableError, UnknownOutcomeError, OSError) as error:
-        lock.close()
-        raise StoreError(f"cannot start on {path}: {error}") from error
-    except BaseException:
-        lock.close()
-        raise
-
-
-def _read_or_salvage(settings: Settings, path: Path, lock: DirectoryLock, now_ns: int) -> _Loaded:
-    def open_database(database_path: Path) -> Database:
-        return Database(database_path, durability=settings.durability, min_free_bytes=settings.min_free_bytes)
-
-    finish_replacement(path, now_ns)
-    try:
-        return _read(settings, open_database(path), lock, now_ns)
-    except UnusableDatabaseError as error:
-        replace_damaged(path, open_database, now_ns, error)
-    return _read(settings, open_database(path), lock, now_ns)
-
-
-def _read(settings: Settings, database: Database, lock: DirectoryLock, now_ns: int) -> _Loaded:
-    try:
-        saves = SaveDirectory(
-            settings.save_dir, SaveLimits(settings.max_saves, settings.max_saves_bytes, settings.keep_saves)
-        )
-        memory = Memory(settings.max_senders)
-        meta = Recovery(database, memory, now_ns).run()
-        finish_rename(database, saves, meta)
-        service_minute = int(meta.get("service_minute", 0))
-        minutes, hours = load_minutes(database), _read_hours(database, meta)
-        erasing = meta.get("erasing_hour", "")
-        erasing_hour = None if erasing == "" else int(erasing)
-        summed, left = load_summed(database), load_leftovers(database)
-        return _Loaded(lock, database, saves, memory, service_minute, minutes, hours, erasing_hour, summed, left)
-    except BaseException:
-        database.close()
-        raise
-
-
-def _read_hours(database: Database, meta: dict[str, int | str]) -> Hours:
-    try:
-        return Hours.read(str(meta["hours"]))
-    except KeyError:
-        return Hours.whole(database.load_spans(HOUR))
-
-
-def _prepare_directory(path: Path) -> Path:
-    try:
-        make_directory(path)
-    except OSError as error:
-        raise StoreError(refusal("data", path, error)) from error
-    return path

@@ -29,7 +29,7 @@ from chronoprof_sidecar.store.embedded.records import (
 )
 from chronoprof_sidecar.store.embedded.retention import Retention
 from chronoprof_sidecar.store.embedded.sums import load_sum
-from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.threads import Confined
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.store.queue import JobQueue
 
@@ -47,8 +47,7 @@ class HistoryReader:
     def __init__(  # noqa: PLR0913  who writes meanwhile, and where
         self,
         *,
-        database: Database,
-        thread: Worker,
+        database: Confined[Database],
         queue: JobQueue,
         upkeep: Upkeep,
         retention: Retention,
@@ -56,7 +55,6 @@ class HistoryReader:
         max_functions: int,
     ) -> None:
         self._database = database
-        self._thread = thread
         self._queue = queue
         self._upkeep = upkeep
         self._retention = retention
@@ -104,7 +102,7 @@ class HistoryReader:
         sources = [source for source in sources if source.number not in erased or source.kind in (HOUR, HOUR_LOSSES)]
         position = Position(0, None)
         while position.source < len(sources):
-            records, position = await self._thread.run(_read_slice, self._database, sources, position, query.selection)
+            records, position = await self._database.run(_read_slice, sources, position, query.selection)
             await asyncio.to_thread(merge.add, records)
         await asyncio.to_thread(merge.finish)
         return history

@@ -32,7 +32,7 @@ from chronoprof_sidecar.store.embedded.records import (
     Slot,
 )
 from chronoprof_sidecar.store.embedded.sums import Sums, erase_sums
-from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.threads import Confined
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +49,7 @@ class Retention:
 
     def __init__(  # noqa: PLR0913  two lists of what is kept, and where
         self,
-        database: Database,
-        thread: Worker,
+        database: Confined[Database],
         minutes: Minutes,
         hours: Hours,
         sums: Sums,
@@ -63,7 +62,6 @@ class Retention:
         self.hours = hours
         self._sums = sums
         self._database = database
-        self._thread = thread
         self._max_bytes = max_bytes
         self._clock_ns = clock_ns
         self._readers = 0
@@ -118,7 +116,7 @@ class Retention:
         if not self._pending:
             await self._sums.step()
             return []
-        full = await self._thread.run(self._database.used_bytes) > self._max_bytes
+        full = await self._database.run(Database.used_bytes) > self._max_bytes
         if self._readers:
             return []  # somebody has begun meanwhile
         if self._erasing is None:
@@ -144,7 +142,7 @@ class Retention:
 
     async def _add(self, minute: int) -> list[Slot]:
         self.hours.add(minute)  # before the slice is written: whoever reads after it must look there, too
-        more, damaged = await self._thread.run(_add_to_hour, self._database, minute, str(self.hours), self._clock_ns())
+        more, damaged = await self._database.run(_add_to_hour, minute, str(self.hours), self._clock_ns())
         self._sums.note_aged(minute, minute // HOUR_MINUTES)
         self._adding = minute if more else None
         if not more:
@@ -154,7 +152,7 @@ class Retention:
     async def _erase(self, hour: int) -> None:
         self._sums.note_erased(hour)
         self.hours.forget(hour)  # before the slice is written: whoever reads after it must not look there
-        if not await self._thread.run(_erase_hour, self._database, hour, str(self.hours)):
+        if not await self._database.run(_erase_hour, hour, str(self.hours)):
             self._erasing = None
 
 

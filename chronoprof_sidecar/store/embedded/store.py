@@ -26,7 +26,7 @@ from chronoprof_sidecar.store.embedded.files import SaveDirectory
 from chronoprof_sidecar.store.embedded.lock import DirectoryLock
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.reading import HistoryReader
-from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.threads import Confined
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.store.embedded.windows import Windows
 from chronoprof_sidecar.store.embedded.writer import Writer
@@ -43,10 +43,8 @@ class Parts:
 
     lock: DirectoryLock
     memory: Memory
-    database: Database
-    database_thread: Worker
-    saves: SaveDirectory
-    files_thread: Worker
+    database: Confined[Database]
+    saves: Confined[SaveDirectory]
     queue: JobQueue
     writer: Writer
     windows: Windows
@@ -99,7 +97,7 @@ class EmbeddedStore(Store):
         name = name_by_time(taken_ns) if name is None else name
         check_save_name(name)
         snapshot = self._memory.snapshot(Selection(), taken_ns)
-        return await self._parts.files_thread.run(_write_save, self._parts.saves, snapshot, name, overwrite)
+        return await self._parts.saves.run(_write_save, snapshot, name, overwrite)
 
     async def rotate(self, name: str | None = None, *, expected_generation: int | None = None) -> Rotation:
         """Save and reset as one step; see `Store.rotate`."""
@@ -111,11 +109,11 @@ class EmbeddedStore(Store):
 
     async def saves(self) -> list[SaveInfo]:
         """Return every save; see `Store.saves`."""
-        return await self._parts.files_thread.run(self._parts.saves.list)
+        return await self._parts.saves.run(SaveDirectory.list)
 
     async def open_save(self, name: str) -> "OpenSave":
         """Open one save; see `Store.open_save`."""
-        descriptor, info = await self._parts.files_thread.run(self._parts.saves.open, name)
+        descriptor, info = await self._parts.saves.run(SaveDirectory.open, name)
         return OpenSave(descriptor, info)
 
     async def senders(self) -> list[Sender]:
@@ -137,7 +135,7 @@ class EmbeddedStore(Store):
 
     def unready_reason(self) -> str | None:
         """Say why batches cannot be taken; see `Store.unready_reason`."""
-        return self._queue.refusal or self._parts.database.full_disk_reason()
+        return self._queue.refusal or self._parts.database.thing.full_disk_reason()
 
     async def failure(self) -> BaseException:
         """Wait for the store to fail; see `Store.failure`."""
@@ -151,12 +149,9 @@ class EmbeddedStore(Store):
         """Finish and let go; see `Store.close`."""
         self.refuse()
         await self._writing
-        parts = self._parts
-        await parts.database_thread.run(parts.database.close)
-        parts.database_thread.close()
-        parts.files_thread.close()
-        parts.saves.close()
-        parts.lock.close()
+        await self._parts.database.close()
+        await self._parts.saves.close()
+        self._parts.lock.close()
         self._failure.cancel()
 
     async def _write(self) -> None:

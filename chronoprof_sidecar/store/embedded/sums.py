@@ -26,7 +26,7 @@ from chronoprof_sidecar.store.embedded.records import (
     encode_sums,
     is_whole,
 )
-from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.threads import Confined
 
 SUMMED_ROWS: Final = 100
 """Rows merged at once: some 3 ms, 10 where each has 800 buckets."""
@@ -45,17 +45,15 @@ class Sum:
 class Sums:
     """Knows of which minutes and hours there is no sum yet, and makes them, the newest first, slice by slice."""
 
-    def __init__(self, database: Database, thread: Worker, minutes: Minutes, hours: Hours) -> None:
+    def __init__(self, database: Confined[Database], minutes: Minutes, hours: Hours) -> None:
         """Take over what is kept.
 
         Args:
             database: where rows and sums are stored.
-            thread: the one that the database is used from.
             minutes: those that are kept, as they change.
             hours: the same.
         """
         self._database = database
-        self._thread = thread
         self._minutes = minutes
         self._hours = hours
         self._missing: dict[Stretch, None] = {}
@@ -102,7 +100,7 @@ class Sums:
         if self._under_way is None and stretch is not None:
             self._under_way = Sum(stretch)
         under_way = self._under_way
-        if under_way is not None and not await self._thread.run(_add_some, self._database, under_way):
+        if under_way is not None and not await self._database.run(_add_some, under_way):
             self._drop(under_way.stretch)
 
     def _note(self, stretch: Stretch) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
 from chronoprof_sidecar.errors import UnavailableError
-from chronoprof_sidecar.store.clocks import ServiceClock
+from chronoprof_sidecar.store.clocks import Clocks
 from chronoprof_sidecar.store.embedded.checkpoint import Round, finish_round, write_slice
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.leftovers import Leftovers
 from chronoprof_sidecar.store.embedded.memory import Memory, MinuteDelta
 from chronoprof_sidecar.store.embedded.records import Slot
 from chronoprof_sidecar.store.embedded.retention import Retention
-from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.threads import Confined
 
 logger = logging.getLogger(__name__)
 
@@ -34,30 +34,24 @@ RETRY_SECONDS: Final = 1.0
 class Upkeep:
     """Does one small thing at a time."""
 
-    def __init__(  # noqa: PLR0913  its parts and its three clocks
+    def __init__(  # noqa: PLR0913  its parts and its clocks
         self,
         memory: Memory,
-        database: Database,
-        thread: Worker,
+        database: Confined[Database],
         *,
         interval_seconds: float,
         retention: Retention,
         leftovers: Leftovers,
-        clock_ns: Callable[[], int],
-        monotonic: Callable[[], float],
-        service_clock: ServiceClock,
+        clocks: Clocks,
     ) -> None:
         self._memory = memory
         self._database = database
-        self._thread = thread
         self._interval_seconds = interval_seconds
         self._retention = retention
         self._leftovers = leftovers
-        self._clock_ns = clock_ns
-        self._monotonic = monotonic
-        self._service_clock = service_clock
+        self._clocks = clocks
         self._round: Round | None = None
-        self._next_round_at = monotonic() + interval_seconds
+        self._next_round_at = clocks.monotonic() + interval_seconds
         self._retry_at = 0.0
         self._journal_bytes = 0
         self._erasing = True
@@ -98,7 +92,7 @@ class Upkeep:
 
     def due_in_seconds(self) -> float:
         """Return how long the writer may wait for jobs before the next step is due."""
-        now = self._monotonic()
+        now = self._clocks.monotonic()
         if self._retry_at > now:
             return self._retry_at - now
         if self._round or self._has_to_erase() or self._journal_bytes >= CHECKPOINT_BYTES:
@@ -120,7 +114,7 @@ class Upkeep:
         Raises:
             UnknownOutcomeError: as `Database.transaction`.
         """
-        if self._round is None and self._retry_at <= self._monotonic():
+        if self._round is None and self._retry_at <= self._clocks.monotonic():
             await self._unless_full(self._erase)
 
     async def _unless_full(self, step: Callable[[], Awaitable[None]]) -> None:
@@ -128,7 +122,7 @@ class Upkeep:
             await step()
         except UnavailableError as error:
             logger.debug("a checkpoint has to wait: %s", error)  # the disk has said so already, and only once
-            self._retry_at = self._monotonic() + RETRY_SECONDS
+            self._retry_at = self._clocks.monotonic() + RETRY_SECONDS
 
     async def finish(self) -> None:
         """Write all that there is, so that the next start has nothing to replay.
@@ -145,7 +139,7 @@ class Upkeep:
             logger.warning("the last checkpoint could not be written, the journal keeps its batches: %s", error)
 
     async def _step(self) -> None:
-        round_due = self._journal_bytes >= CHECKPOINT_BYTES or self._monotonic() >= self._next_round_at
+        round_due = self._journal_bytes >= CHECKPOINT_BYTES or self._clocks.monotonic() >= self._next_round_at
         if self._round or (round_due and not (self._steps_left and self._has_to_erase())):
             await self._write()
         else:
@@ -157,7 +151,7 @@ class Upkeep:
         if self._round is None:
             erased = self._leftovers.among(self._memory.dirty.minutes)
             if erased:  # or what is counted since would be added to them
-                await self._leftovers.step(self._database, self._thread, erased)
+                await self._leftovers.step(self._database, erased)
                 return
             self._begin_round()
         round_ = self._round
@@ -165,12 +159,12 @@ class Upkeep:
             return
         part = round_.next_slice()
         if part is not None:
-            damaged = await self._thread.run(write_slice, self._database, part, round_.lsn, self._clock_ns())
+            damaged = await self._database.run(write_slice, part, round_.lsn, self._clocks.wall_ns())
             round_.written()
             _tell_damaged(damaged)
             return
         self._retention.note_written(list(round_.minutes))
-        await self._thread.run(finish_round, self._database, round_.lsn, self._for_a_restart())
+        await self._database.run(finish_round, round_.lsn, self._for_a_restart())
         self._round = None
         self._steps_left = STEPS_BETWEEN_ROUNDS
 
@@ -179,14 +173,14 @@ class Upkeep:
 
     def _for_a_restart(self) -> dict[str, int | str]:
         return {
-            "service_minute": self._service_clock.minute(),
+            "service_minute": self._clocks.service.minute(),
             "window_start_ns": self._memory.window_start_ns,
             **self._retention.for_a_restart(),
         }
 
     def _begin_round(self) -> None:
-        self._next_round_at = self._monotonic() + self._interval_seconds
-        self._memory.forget(self._memory.senders.forget(self._service_clock.minute()))
+        self._next_round_at = self._clocks.monotonic() + self._interval_seconds
+        self._memory.forget(self._memory.senders.forget(self._clocks.service.minute()))
         # A reset leaves nothing to write of what it threw away, but a journal to cut.
         if self._memory.dirty or self._journal_bytes:
             self._round = Round(self._memory)
@@ -195,10 +189,10 @@ class Upkeep:
     async def _erase(self) -> None:
         """Erase some rows of older windows, which nobody reads any more, and then of the history."""
         if self._erasing:
-            erased = await self._thread.run(_erase_some, self._database, self._memory.generation)
+            erased = await self._database.run(_erase_some, self._memory.generation)
             self._erasing = erased >= ERASED_ROWS
         elif self._leftovers:
-            await self._leftovers.step(self._database, self._thread)
+            await self._leftovers.step(self._database)
         elif self._has_to_erase():
             _tell_damaged(await self._retention.step())
 

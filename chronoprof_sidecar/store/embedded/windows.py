@@ -20,7 +20,7 @@ from chronoprof_sidecar.store.embedded.failures import UnknownOutcomeError
 from chronoprof_sidecar.store.embedded.files import SaveDirectory
 from chronoprof_sidecar.store.embedded.leftovers import Leftovers
 from chronoprof_sidecar.store.embedded.memory import Memory
-from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.threads import Confined
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.wire.saves import render_json_save
 
@@ -28,22 +28,18 @@ from chronoprof_sidecar.wire.saves import render_json_save
 class Windows:
     """Begins windows; every method is to be run by the writer, alone."""
 
-    def __init__(  # noqa: PLR0913  what a window ends in: memory, rows and a file
+    def __init__(
         self,
         *,
         memory: Memory,
-        database: Database,
-        database_thread: Worker,
-        saves: SaveDirectory,
-        files_thread: Worker,
+        database: Confined[Database],
+        saves: Confined[SaveDirectory],
         upkeep: Upkeep,
         clock_ns: Callable[[], int],
     ) -> None:
         self._memory = memory
         self._database = database
-        self._database_thread = database_thread
         self._saves = saves
-        self._files_thread = files_thread
         self._upkeep = upkeep
         self._clock_ns = clock_ns
 
@@ -71,21 +67,21 @@ class Windows:
                 the next start will.
         """
         self._refuse_other_generation(expected_generation)
-        await self._files_thread.run(self._saves.refuse, name, overwrite=False)
+        await self._saves.run(SaveDirectory.refuse, name, overwrite=False)
         snapshot = self._memory.snapshot(Selection(), self._clock_ns())
         saved_generation = snapshot.generation
-        temporary = await self._files_thread.run(self._saves.write_temporary, render_json_save(snapshot))
+        temporary = await self._saves.run(SaveDirectory.write_temporary, render_json_save(snapshot))
         try:
             await self._begin_window(snapshot.taken_ns, pending_rename=f"{temporary}/{name}")
         except UnavailableError:
-            await self._files_thread.run(self._saves.discard, temporary)
+            await self._saves.run(SaveDirectory.discard, temporary)
             raise
         try:
-            info = await self._files_thread.run(self._saves.publish, temporary, name)
+            info = await self._saves.run(SaveDirectory.publish, temporary, name)
         except OSError as error:
             raise UnknownOutcomeError(f"the save {name} could not be given its name: {error}") from error
         with suppress(UnavailableError):  # then the next start finds the rename done
-            await self._database_thread.run(_clear_pending, self._database)
+            await self._database.run(_clear_pending)
         return Rotation(info, saved_generation, self._memory.generation)
 
     def _refuse_other_generation(self, expected: int | None) -> None:
@@ -103,7 +99,7 @@ class Windows:
         if erased is not None:
             values |= {"history_erased_lsn": self._memory.lsn, "minutes": "", "hours": "", "erasing_hour": ""}
             values["left"] = str(erased)
-        await self._database_thread.run(_write_window, self._database, values)
+        await self._database.run(_write_window, values)
         self._memory.begin_window(generation, start_ns)
         self._upkeep.note_window_ended()
 

@@ -8,17 +8,17 @@ checkpoint. SQLite runs in a thread of its own, so the event loop goes on while 
     crash after the commit    the batches are counted; senders repeat them and are told so
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from chronoprof_sidecar.domain.batch import Outcome
 from chronoprof_sidecar.errors import ChronoprofError, UnavailableError
-from chronoprof_sidecar.store.clocks import ServiceClock
+from chronoprof_sidecar.store.clocks import Clocks
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.memory import Memory
 from chronoprof_sidecar.store.embedded.plan import Answer, Plan
 from chronoprof_sidecar.store.embedded.records import Entry, encode_entry
-from chronoprof_sidecar.store.embedded.threads import Worker
+from chronoprof_sidecar.store.embedded.threads import Confined
 from chronoprof_sidecar.store.embedded.upkeep import Upkeep
 from chronoprof_sidecar.store.overflow import OverflowLog
 from chronoprof_sidecar.store.queue import ChangeJob, IngestJob, JobQueue
@@ -35,23 +35,19 @@ class Writer:
         *,
         queue: JobQueue,
         memory: Memory,
-        database: Database,
-        thread: Worker,
+        database: Confined[Database],
         upkeep: Upkeep,
         overflow_log: OverflowLog,
         max_functions: int,
-        clock_ns: Callable[[], int],
-        service_clock: ServiceClock,
+        clocks: Clocks,
     ) -> None:
         self._queue = queue
         self._memory = memory
         self._database = database
-        self._thread = thread
         self._upkeep = upkeep
         self._overflow_log = overflow_log
         self._max_functions = max_functions
-        self._clock_ns = clock_ns
-        self._service_clock = service_clock
+        self._clocks = clocks
 
     async def run(self) -> None:
         """Serve jobs, and write checkpoints between them.
@@ -70,11 +66,11 @@ class Writer:
         await self._upkeep.finish()
 
     async def _commit(self, jobs: Sequence[IngestJob]) -> None:
-        plan = Plan(self._memory, self._max_functions, self._clock_ns(), self._service_clock.minute())
+        plan = Plan(self._memory, self._max_functions, self._clocks.wall_ns(), self._clocks.service.minute())
         answers = [plan.judge(job.batch) for job in jobs]
         try:
             if plan.entries:
-                size_bytes = await self._thread.run(_journal, self._database, plan.entries)
+                size_bytes = await self._database.run(_journal, plan.entries)
                 self._upkeep.note_journaled(size_bytes)
         except UnavailableError as error:
             # Nothing was written. Even a refusal may rest on a batch of this plan, so all are asked to come again.
