@@ -12,6 +12,9 @@ BENCHMARKS := $(sort $(notdir $(basename $(wildcard benchmarks/bench_*.py))))
 DEBIAN_PACKAGES = $(shell grep -v '^\#' requirements/debian.txt)
 AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
 
+# Where the environment forbids bytecode, each of the hundreds of processes that tests start compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help: ## list the targets
 	@echo 'make TARGET [PYTHON=python3.13] [ARGS="…"], where TARGET is one of'
@@ -58,7 +61,7 @@ image-check: $(VENV)/.ready-dev debian ## build the image without Docker, on a D
 
 .PHONY: test-hosts
 test-hosts: $(VENV)/.ready-dev ## the shim at full volume: a thousand forks, millions of calls, a sidecar frozen half a minute
-	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/hosts tests/client/test_profiler.py $(ARGS)
+	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/hosts tests/client tests/process/test_gunicorn.py $(ARGS)
 
 .PHONY: faults
 faults: $(VENV)/.ready-dev debian ## prove that nothing is lost or doubled: kill -9, full disks, damaged files, lost answers
@@ -66,7 +69,7 @@ faults: $(VENV)/.ready-dev debian ## prove that nothing is lost or doubled: kill
 
 .PHONY: attacks
 attacks: $(VENV)/.ready-dev debian ## prove that no one gets in: fuzzed requests, smuggling, slow clients, stolen paths
-	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/attacks $(ARGS)
+	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/attacks tests/wire/test_hostile_bodies.py $(ARGS)
 
 .PHONY: fleet-test
 fleet-test: $(VENV)/.ready-dev debian ## prove that a fleet is exact: a primary killed under load, a standby promoted

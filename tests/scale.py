@@ -6,5 +6,5 @@ FULL = os.environ.get("CHRONOPROF_TEST_SCALE") == "full"
 
 
 def scaled(short: int, full: int) -> int:
-    """Return `full` in `make test-hosts`, `make faults` and `make attacks`, else `short`."""
+    """Return `full` where `CHRONOPROF_TEST_SCALE=full`, as in `make test-hosts` and `make attacks`, else `short`."""
     return full if FULL else short

@@ -1,6 +1,6 @@
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chronoprof_sidecar.client.batches import MAX_BODY_BYTES, Sender, pack
@@ -9,6 +9,7 @@ from chronoprof_sidecar.client.delta import Delta, Series
 from chronoprof_sidecar.client.folding import aggregate_samples
 from chronoprof_sidecar.protocol import clean_name
 from chronoprof_sidecar.wire.batches import decode_batch
+from tests.scale import scaled
 
 SENDER = Sender("shop", "2026.11", "web-1:412")
 Samples = dict[tuple[str, int], list[float]]
@@ -34,6 +35,7 @@ def bodies_of(delta: Delta, limit_bytes: int = MAX_BODY_BYTES) -> list[bytes]:
     return bodies
 
 
+@settings(deadline=None, max_examples=scaled(30, full=300))
 @given(measured)
 def test_the_sidecar_reads_what_was_measured(samples: Samples) -> None:
     """Whatever was measured under whatever names, the sidecar's own decoder takes every item and counts every call."""

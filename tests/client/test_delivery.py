@@ -14,6 +14,7 @@ from chronoprof_sidecar.client.folding import aggregate_samples
 from chronoprof_sidecar.client.pace import Pace
 from chronoprof_sidecar.wire.batches import decode_batch
 from tests.client.scripted import ScriptedSidecar
+from tests.scale import scaled
 
 LONG = 1e6
 """Seconds after which anything is due that ever will be."""
@@ -431,4 +432,4 @@ class DeliveryLaw(RuleBasedStateMachine):
 
 
 TestDeliveryLaw = DeliveryLaw.TestCase
-TestDeliveryLaw.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestDeliveryLaw.settings = settings(max_examples=scaled(40, full=500), stateful_step_count=30, deadline=None)

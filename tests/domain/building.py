@@ -1,6 +1,5 @@
 """Builds what the domain counts, from plain durations, and says what a table of them must show."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from chronoprof_sidecar.domain.batch import Batch, ItemError, Labels, NamedAggregate, SequenceId
 from chronoprof_sidecar.domain.statistics import FunctionStatistics, statistics_of
-from chronoprof_sidecar.protocol import MAX_DURATION_NS, NANOSECONDS, bucket_of
+from chronoprof_sidecar.protocol import MAX_DURATION_NS, NANOSECONDS, count_buckets
 
 bounded = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 """How every property here is tried: never by the clock of a busy machine."""
@@ -42,7 +41,7 @@ class Counted:
 
 def aggregate(durations: Sequence[int], *, errors: int = 0, sample_every: int = 1) -> Counted:
     """Return the aggregate of durations in nanoseconds."""
-    counts = Counter(bucket_of(each / NANOSECONDS) for each in durations)
+    counts = count_buckets([each / NANOSECONDS for each in durations])
     buckets = sorted(counts)
     return Counted(
         calls=len(durations),

@@ -17,14 +17,15 @@ from chronoprof_sidecar.domain.table import (
     merge_by_name,
 )
 from chronoprof_sidecar.protocol import OTHER
-from tests.domain.building import aggregate, batch, bounded, duration_lists, figures, named, statistics
+from tests.domain.building import aggregate, batch, bounded, durations_ns, figures, named, statistics
 
 SHOP = Labels("shop", "1")
 
+few_durations = st.lists(durations_ns, min_size=1, max_size=4)
 few_names = st.sampled_from(["a", "b", "c", "d", "e", "f"])
 batches = st.builds(
     lambda items, version: batch(*items, version=version),
-    st.lists(st.builds(NamedAggregate, few_names, duration_lists.map(aggregate)), max_size=6),
+    st.lists(st.builds(NamedAggregate, few_names, few_durations.map(aggregate)), max_size=6),
     st.sampled_from(["1", "2"]),
 )
 

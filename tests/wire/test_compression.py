@@ -12,7 +12,7 @@ from chronoprof_sidecar.wire.compression import inflate_gzip
 from tests.domain.building import bounded
 
 TEXT = b'{"durations":{"a":[1]}}'
-ZIPPED = gzip.compress(TEXT)
+ZIPPED = gzip.compress(TEXT, mtime=0)
 
 
 @bounded

@@ -19,6 +19,7 @@ from chronoprof_sidecar.wire.reports import render_data, render_error
 from chronoprof_sidecar.wire.saves import load_save, render_csv_save, render_json_save
 from chronoprof_sidecar.wire.schema import FunctionItem
 from tests.domain.building import bounded
+from tests.scale import scaled
 from tests.wire.bodies import GOOD, body_of, changed
 from tests.wire.counting import count, snapshot_of
 
@@ -207,14 +208,14 @@ bodies = st.fixed_dictionaries(
 )
 
 
-@settings(bounded, max_examples=200)
+@settings(bounded, max_examples=scaled(80, full=800))
 @given(st.binary(max_size=100) | st.text(max_size=50).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_are_a_batch_or_refused(body: bytes) -> None:
     """Random bytes and texts never do anything else."""
     decode_or_refuse(body)
 
 
-@settings(bounded, max_examples=150)
+@settings(bounded, max_examples=scaled(50, full=500))
 @given(bodies | anything)
 @example({"durations": {"a": [-0.0, 1]}})
 @example({"durations": {"a": [5e-324, 1.4e-9, 1e-9]}})
