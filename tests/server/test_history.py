@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -128,17 +128,31 @@ async def test_a_reset_can_erase_the_history(client: Client) -> None:
     assert (await read(client, "data", {"since": "1h"}))["data"] == {}
 
 
+def all_taken(semaphore: asyncio.Semaphore, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Return what is set once somebody takes the last permit."""
+    event, acquire = asyncio.Event(), semaphore.acquire
+
+    async def acquire_and_tell() -> Literal[True]:
+        await acquire()
+        if semaphore.locked():
+            event.set()
+        return True
+
+    monkeypatch.setattr(semaphore, "acquire", acquire_and_tell)
+    return event
+
+
 @pytest.mark.parametrize("route", ["history", "data", "compare"])
-async def test_few_spans_wait_in_memory(client: Client, route: str) -> None:
+async def test_few_spans_wait_in_memory(client: Client, route: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many ask for spans while other reports are made, only some have been read; all are answered then."""
     await ingest(client, {"a": [0.1]})
     app = client.app
     assert app is not None
+    spans_taken = all_taken(app[SPANS], monkeypatch)
     query = {"base": "-1h..now", "head": "-2h..now"} if route == "compare" else {"since": "15m"}
     async with asyncio.timeout(30), asyncio.TaskGroup() as group, app[REPORTS], app[REPORTS]:
         asking = [group.create_task(client.get(f"{API}/{route}", params=query)) for _ in range(12)]
-        while not app[SPANS].locked():  # noqa: ASYNC110  nobody tells
-            await asyncio.sleep(0.01)
+        await spans_taken.wait()
         for _ in range(12):  # each a turn of reading after those that wait for one
             await app[STORE].history(HistoryQuery(Selection(), Span(0, 1)))
         # Not isinstance, which asks a lazy object of some library for its class and so makes it import.

@@ -277,7 +277,7 @@ async def test_a_reader_that_comes_before_a_minute_moves_holds_it(
     """A query that begins once ageing has looked at the file, and not yet moved a minute, finds it where it was."""
     store = await harness.open(checkpoint_interval_seconds=1)
     await count_at(harness, store, *(FULL_HOUR + n for n in range(3)))
-    loop, captured = asyncio.get_running_loop(), threading.Event()
+    loop, captured, held = asyncio.get_running_loop(), threading.Event(), asyncio.Event()
     reading_now: list[asyncio.Task[History]] = []
     monkeypatch.setattr(retention, "ADDED_ROWS", 200)
     monkeypatch.setattr(reading, "AGEING_STEPS", 0)
@@ -292,6 +292,7 @@ async def test_a_reader_that_comes_before_a_minute_moves_holds_it(
     def hold_and_tell(self: Retention) -> None:
         hold(self)
         loop.call_soon(captured.set)
+        loop.call_soon(held.set)
 
     monkeypatch.setattr(Database, "used_bytes", read_meanwhile)
     monkeypatch.setattr(Retention, "hold", hold_and_tell)
@@ -300,8 +301,7 @@ async def test_a_reader_that_comes_before_a_minute_moves_holds_it(
     await store.ingest(make_batch({"all": [1.0]}))
     await settle(store)
     async with asyncio.timeout(30):
-        while not captured.is_set():  # noqa: ASYNC110  it comes from the store's thread
-            await asyncio.sleep(0)
+        await held.wait()
     expected = {"all": 4, "b": 3, **{f"f{FULL_HOUR + n}": 1 for n in range(3)}}
     assert calls_of(await reading_now[0]) == expected
     await harness.close()
