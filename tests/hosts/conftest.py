@@ -10,12 +10,18 @@ from tests.process.sidecar import Sidecar
 StartServer = Callable[[Callable[[], AppServer]], AppServer]
 
 
-@pytest.fixture
-def sidecar(tmp_path: Path) -> Iterator[Sidecar]:
-    """A running sidecar."""
-    running = Sidecar(tmp_path / "sidecar").start()
+@pytest.fixture(scope="session")
+def started_sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sidecar]:
+    """One sidecar for all hosts: it is they that are tested."""
+    running = Sidecar(tmp_path_factory.mktemp("sidecar")).start()
     yield running
     running.close()
+
+
+@pytest.fixture
+def sidecar(started_sidecar: Sidecar) -> Sidecar:
+    """A running sidecar that nobody has shipped to."""
+    return started_sidecar.begin_anew()
 
 
 @pytest.fixture

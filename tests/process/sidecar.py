@@ -32,6 +32,7 @@ class Sidecar:
         self.log_path = directory / "sidecar.log"
         self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
+        self._earlier_senders: set[str] = set()
         self.port = 0
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -93,6 +94,13 @@ class Sidecar:
         finally:
             self.process.send_signal(signal.SIGCONT)
 
+    def begin_anew(self) -> "Sidecar":
+        """Begin an empty window, and show no sender that there was before: as a fresh one would, without its start."""
+        status, _ = self.request("POST", "/api/v1/profiling/reset?history=true")
+        assert status == 204
+        self._earlier_senders |= {sender["id"] for sender in self.senders()}
+        return self
+
     def log(self) -> str:
         """Return all that it logged."""
         return self.log_path.read_text()
@@ -125,11 +133,10 @@ class Sidecar:
         return {name: row["calls"] for name, row in self.data().items()}
 
     def senders(self) -> list[dict[str, Any]]:
-        """Return what `GET senders` knows of each sender."""
+        """Return what `GET senders` knows of each sender since `begin_anew`, if that was called."""
         status, answer = self.request("GET", "/api/v1/profiling/senders")
         assert status == 200, answer
-        senders: list[dict[str, Any]] = answer["senders"]
-        return senders
+        return [sender for sender in answer["senders"] if sender["id"] not in self._earlier_senders]
 
     def app_environ(self, **environ: str) -> dict[str, str]:
         """Return the environment of an app that ships to this sidecar."""
