@@ -22,15 +22,8 @@ class TimedBody:
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the body's chunks."""
-        try:
+        with self._exchange:
             yield from self._body
-        except GeneratorExit:  # left before its end: not the app's failure
-            self._exchange.finish()
-            raise
-        except BaseException:
-            self._exchange.finish(failed=True)
-            raise
-        self._exchange.finish()
 
     def close(self) -> Any:
         """Close the body, if it can be closed, and return what that returns."""
@@ -59,16 +52,9 @@ class TimedAsyncBody:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the body's chunks."""
-        try:
+        with self._exchange:
             async for chunk in self._body:
                 yield chunk
-        except GeneratorExit:  # left before its end: not the app's failure
-            self._exchange.finish()
-            raise
-        except BaseException:
-            self._exchange.finish(failed=True)
-            raise
-        self._exchange.finish()
 
 
 def time_body(body: Iterable[bytes], exchange: Exchange, environ: MutableMapping[str, Any]) -> Iterable[bytes]:

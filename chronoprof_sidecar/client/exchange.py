@@ -73,6 +73,13 @@ class Exchange:
         self._profiler.record(name, duration_seconds, error=failed or status >= _SERVER_ERROR)
         self._profiler.request_done()
 
+    def __enter__(self) -> None:
+        """Begin what the exchange ends with, as a body."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Finish; a body that was left before its end is not the app's failure, any other exception is."""
+        self.finish(failed=kind not in (None, GeneratorExit))
+
 
 def lend_template(carrier: MutableMapping[str, Any], template: str | None) -> bool:
     """Give the matched template to the exchange that times this request further out; say whether there is one."""
