@@ -17,7 +17,7 @@ from chronoprof_sidecar.errors import StoreError, UnavailableError
 from chronoprof_sidecar.protocol import OTHER
 from chronoprof_sidecar.settings import Settings, load_settings
 from chronoprof_sidecar.store.contract import Store
-from chronoprof_sidecar.store.postgresql import merging, open_store, writer
+from chronoprof_sidecar.store.postgresql import merging, open_store, rows, writer
 from chronoprof_sidecar.wire.saves import load_save
 from tests.store.bodies import make_batch
 from tests.store.contract_suite import StoreContract, read_save, rows_of, totals
@@ -117,6 +117,32 @@ async def test_rotations_by_any_replica_lose_and_double_nothing(url: str) -> Non
         windows.append(await stores[1].snapshot(Selection()))
     assert sorted(window.generation for window in windows) == list(range(1, 12))
     assert sum(row.calls for window in windows for _, row in window.rows) == 240
+
+
+@pytest.mark.parametrize("unmerged_buckets", [1, 10**9], ids=["merged each time", "never merged"])
+async def test_a_histogram_is_the_same_whenever_its_buckets_are_merged(
+    url: str, monkeypatch: pytest.MonkeyPatch, unmerged_buckets: int
+) -> None:
+    """What is read of a function is the same bucket for bucket, zeros too, as if all had been counted at once."""
+    monkeypatch.setattr(rows, "_UNMERGED_BUCKETS", unmerged_buckets)
+    batches = [[0.0, 0.001 * number, 1 / number] for number in range(1, 21)] * 2
+    async with replicas(url, 2) as stores:
+        for durations in batches:
+            await choice(stores).ingest(make_batch({"parts": durations}))
+        await stores[0].ingest(make_batch({"whole": [each for durations in batches for each in durations]}))
+        found = {key.function_name: row.histogram for key, row in (await stores[1].snapshot(Selection())).rows}
+    assert found["whole"].to_sparse() == found["parts"].to_sparse()
+    assert found["parts"].count == found["whole"].count == 120
+
+
+async def test_buckets_that_wait_to_be_merged_stay_few(url: str) -> None:
+    """A row that is added to for ever does not grow for ever."""
+    batch = make_batch({"a": [1.02**number for number in range(50)]})
+    async with replicas(url, 1) as (store,):
+        for _ in range(60):
+            await store.ingest(batch)
+    # Chance merges: 2500 buckets in a row without it are as likely as one in ten billion.
+    assert 2500 > int(str(await execute(url, "SELECT max(cardinality(buckets)) FROM chronoprof.rows")))
 
 
 async def test_the_bound_on_rows_holds_for_all_replicas_together(url: str) -> None:

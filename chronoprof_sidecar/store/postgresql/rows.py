@@ -3,10 +3,15 @@
 Adding is the database's own work: whatever else happens to a row meanwhile, what is added is added once. Sums and
 counts are NUMERIC, which has no bound. Statements take their rows in the order of names, or two that touch the same
 ones could wait for each other.
+
+Buckets are appended, and merged by chance: the more are appended the likelier, so that no row grows for ever and none
+has a number at which every addition merges. Reading adds up whatever a bucket's counts are.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from itertools import pairwise
+from random import random
 from typing import Any, Final
 
 from asyncpg import Connection, Record
@@ -25,6 +30,11 @@ HOUR: Final = 3
 
 _LOSSES: Final = tuple(field.name for field in fields(Losses))
 _FIGURES: Final = "errors, total_ns, min_ns, max_ns, first_seen_ns, last_seen_ns, buckets, counts"
+_UNMERGED_BUCKETS: Final = 128
+"""So many buckets wait in a row, on the average, until they are merged with those before them.
+
+Merging at every addition was measured to cost 3 to 5 times as much, and an eighth less write-ahead log.
+"""
 _ADD_TO_ROW: Final = """
     ON CONFLICT (kind, span, function_name, service, version, shard) DO UPDATE SET
         errors = stored.errors + excluded.errors,
@@ -34,12 +44,14 @@ _ADD_TO_ROW: Final = """
         first_seen_ns = least(stored.first_seen_ns, excluded.first_seen_ns),
         last_seen_ns = greatest(stored.last_seen_ns, excluded.last_seen_ns),
         (buckets, counts) = (
+            SELECT stored.buckets || excluded.buckets, stored.counts || excluded.counts WHERE NOT {merging}
+            UNION ALL
             SELECT array_agg(bucket ORDER BY bucket), array_agg(calls ORDER BY bucket) FROM (
                 SELECT bucket, sum(count) AS calls
                 FROM unnest(stored.buckets || excluded.buckets, stored.counts || excluded.counts)
                     AS pairs(bucket, count)
                 GROUP BY bucket
-            ) AS summed
+            ) AS summed HAVING {merging}
         )
 """
 _ADD_TO_LOSSES: Final = "ON CONFLICT (kind, span, service, shard) DO UPDATE SET " + ", ".join(
@@ -53,7 +65,7 @@ _INSERT_ROW: Final = f"""
     SELECT place.kind, place.span, $3::integer, $4::text, $5::text, $6::text, $7::numeric, $8::numeric,
         $9::bigint, $10::bigint, $11::bigint, $12::bigint, $13::integer[], $14::text::numeric[]
     FROM {_BOTH_PLACES}
-    {_ADD_TO_ROW}
+    {_ADD_TO_ROW.format(merging="$15::boolean")}
 """
 _INSERT_LOSSES: Final = f"""
     INSERT INTO losses AS stored (kind, span, shard, service, {", ".join(_LOSSES)})
@@ -67,7 +79,7 @@ MOVE_ROWS_TO_HOUR: Final = f"""
     INSERT INTO rows AS stored (kind, span, shard, function_name, service, version, {_FIGURES})
     SELECT {HOUR}, $2::bigint, shard, function_name, service, version, {_FIGURES} FROM moved
     ORDER BY function_name, service, version, shard
-    {_ADD_TO_ROW}
+    {_ADD_TO_ROW.format(merging="true")}
 """
 MOVE_LOSSES_TO_HOUR: Final = f"""
     WITH moved AS (DELETE FROM losses WHERE kind = {MINUTE} AND span = $1 RETURNING *)
@@ -106,7 +118,9 @@ def decode_row(record: Record) -> tuple[RowKey, FunctionStatistics]:
     row = FunctionStatistics(record["min_ns"], record["max_ns"], record["first_seen_ns"], record["last_seen_ns"])
     row.errors = int(record["errors"])
     row.total_ns = int(record["total_ns"])
-    row.histogram.add(record["buckets"], [int(count) for count in record["counts"][1:-1].split(",")])
+    buckets, counts = record["buckets"], [int(count) for count in record["counts"][1:-1].split(",")]
+    for start, end in _ascending_runs(buckets):
+        row.histogram.add(buckets[start:end], counts[start:end])
     return key, row
 
 
@@ -128,7 +142,15 @@ def conditions(selection: Selection, first_parameter: int) -> tuple[str, list[An
     return "".join(clauses), [value for _, value in given]
 
 
+def _ascending_runs(buckets: Sequence[int]) -> Iterable[tuple[int, int]]:
+    """Return where what was added at a time starts and ends, or several of it that ascend together."""
+    starts = [number for number, (before, after) in enumerate(pairwise(buckets), 1) if before >= after]
+    return pairwise([0, *starts, len(buckets)])
+
+
 def _encode(row: FunctionStatistics) -> Sequence[Any]:
+    """Return the figures as a statement takes them, and at last whether it is to merge the row's buckets."""
     buckets, counts = row.histogram.to_sparse()
     figures = (row.errors, row.total_ns, row.min_ns, row.max_ns, row.first_seen_ns, row.last_seen_ns)
-    return *figures, buckets, "{" + ",".join(map(str, counts)) + "}"
+    merging = random() < len(buckets) / _UNMERGED_BUCKETS  # noqa: S311 -- it decides when, not what
+    return *figures, buckets, "{" + ",".join(map(str, counts)) + "}", merging

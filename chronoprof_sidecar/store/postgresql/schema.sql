@@ -19,7 +19,8 @@ CREATE TABLE service_time (
 INSERT INTO service_time (minute) VALUES (0);
 
 -- Rows of windows (kind 1, span: the generation), minutes (2, minute of Unix time) and hours (3, hour of Unix time).
--- Each replica adds to rows of its own shard, so that none waits for another's locks; reading sums them.
+-- Each replica adds to rows of its own shard, so that none waits for another's locks; reading sums them. A bucket may be
+-- there several times, each with a count of its own.
 CREATE TABLE rows (
     kind smallint NOT NULL,
     span bigint NOT NULL,
