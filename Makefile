@@ -101,6 +101,10 @@ bench-client: $(VENV)/.ready-bench ## what the shim costs an app, beside its pee
 bench-server: $(VENV)/.ready-dev .bench/.ready-debian .bench/.ready-statsd ## what the sidecar does with a core, beside statsd, collectd and Pushgateway (ARGS=--quick)
 	$(BIN)/python -m benchmarks.bench_server $(ARGS)
 
+.PHONY: bench-fleet
+bench-fleet: $(VENV)/.ready-dev debian ## what a table that many sidecars share costs them and PostgreSQL (ARGS=--quick)
+	$(BIN)/python -m benchmarks.bench_fleet $(ARGS)
+
 .PHONY: bench-page
 bench-page: $(VENV)/.ready-dev debian ## how long a person waits for the page, in a real Chromium (ARGS=--quick for a glance)
 	$(BIN)/python -m benchmarks.bench_page $(ARGS)

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import cycle
 from selectors import EVENT_READ, DefaultSelector
 from typing import Final, NamedTuple
 
@@ -90,11 +91,13 @@ class Connection:
         self._missing = int(length) - len(body)
 
 
-def run_load(port: int, feeds: Sequence[Feed], seconds: float, requests_per_second: float | None = None) -> Load:
+def run_load(
+    port: int | Sequence[int], feeds: Sequence[Feed], seconds: float, requests_per_second: float | None = None
+) -> Load:
     """Send what the feeds give, a connection each, until they end or the time is over.
 
     Args:
-        port: on 127.0.0.1.
+        port: on 127.0.0.1; of several, the connections go to each in turn.
         feeds: one for each connection.
         seconds: after which no request is begun.
         requests_per_second: of all connections together; None: each sends as soon as it has its answer. A request
@@ -105,7 +108,8 @@ def run_load(port: int, feeds: Sequence[Feed], seconds: float, requests_per_seco
     """
     with ExitStack() as stack:
         selector = stack.enter_context(DefaultSelector())
-        connections = [Connection(port, feed) for feed in feeds]
+        ports = cycle([port] if isinstance(port, int) else port)
+        connections = [Connection(next(ports), feed) for feed in feeds]
         for connection in connections:
             stack.enter_context(connection.socket)
             selector.register(connection.socket, EVENT_READ, connection)

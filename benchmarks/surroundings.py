@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,11 +33,12 @@ class Surroundings(NamedTuple):
 class SidecarProcess:
     """A sidecar with a key of its own, in a directory of its own or in that of one that was killed."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.key = secrets.token_urlsafe(32)
         log = directory / "sidecar.log"
         environ = {name: value for name, value in os.environ.items() if not name.startswith("CHRONOPROF_")}
         environ |= {"CHRONOPROF_PORT": "0", "CHRONOPROF_ADMIN_KEYS": self.key, "CHRONOPROF_DATA_DIR": "data"}
+        environ |= settings or {}
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "chronoprof_sidecar", "serve"],

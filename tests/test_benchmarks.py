@@ -2,7 +2,10 @@
 
 import pytest
 
-from benchmarks import bench_client, bench_client_end_to_end, bench_server, bench_wire
+from benchmarks import bench_client, bench_client_end_to_end, bench_fleet, bench_server, bench_wire
+from benchmarks.fleet_cases import Case, Measured
+from benchmarks.fleet_model import Model, Transaction, fit
+from benchmarks.fleet_tables import FLEETS
 
 
 def test_the_shim_is_measured_beside_the_plain_wrappers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,3 +50,43 @@ def test_every_form_of_a_body_is_measured_step_by_step(capsys: pytest.CaptureFix
     rows = capsys.readouterr().out.splitlines()[-8:]
     assert ["functions,"] * 5 + ["durations,", "samples,", "samples,"] == [row.split()[0] for row in rows]
     assert all(float(figure) > 0 for row in rows for figure in row[30:].split())
+
+
+@pytest.mark.system
+def test_a_fleet_is_measured_modelled_and_carried_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """A glance prints what cases cost beside the embedded store, the model, its error, and every fleet on paper."""
+    bench_fleet.main(["--quick"])
+    lines = capsys.readouterr().out.splitlines()
+    (embedded,) = [line for line in lines if line.startswith("embedded: ")]
+    (beside,) = [line for line in lines if line.startswith(embedded.removeprefix("embedded: ")[:30])]
+    assert float(beside.split()[-1]) > 0
+    assert 2 == sum(line.startswith("10 functions, 8 at once, 2 replicas") for line in lines)
+    assert len(FLEETS) == sum(" x 30, every " in line for line in lines)
+
+
+def test_the_fleet_model_finds_the_costs_that_made_the_figures() -> None:
+    """Figures made by known costs of a transaction's parts give back those costs, and what an unseen case takes."""
+    made = Model(sidecar=[2.0, 0.3, 0.02, 0.01], database=[1.0, 0.1, 0.05, 0.2], wal=[500.0, 300.0, 900.0, 100.0])
+    cases = [
+        make_measured(made, *each) for each in ((1, 8), (10, 1), (10, 40), (100, 1), (100, 6), (100, 40), (1000, 2))
+    ]
+    found = fit(cases)
+    for ours, theirs in ((found.sidecar, made.sidecar), (found.database, made.database), (found.wal, made.wal)):
+        assert ours == pytest.approx(theirs)
+    unseen = Transaction(batches=20, functions=50, services=4)
+    assert found.database_ms(unseen) == pytest.approx(made.database_ms(unseen))
+
+
+def make_measured(model: Model, functions: int, batches: int) -> Measured:
+    """Return what a case would have come to if the model were the truth."""
+    transaction = Transaction(batches, functions)
+    return Measured(
+        case=Case(functions),
+        batches_per_second=100,
+        batches_per_transaction=batches,
+        sidecar_ms=model.sidecar_ms(transaction),
+        database_ms=model.database_ms(transaction),
+        wal_bytes=model.wal_bytes(transaction),
+        disk_bytes=0,
+        body_bytes=220 * functions,
+    )

@@ -22,6 +22,11 @@ def program(name: str) -> str:
     return str(found[-1]) if found else str(shutil.which(name) or name)
 
 
+def find_release() -> str:
+    """Return the release that runs, as it calls itself."""
+    return subprocess.run([program("postgres"), "--version"], check=True, capture_output=True, text=True).stdout.strip()
+
+
 def as_user(*command: str) -> list[str]:
     """Return the command as the user who may run PostgreSQL."""
     return ["runuser", "-u", USER, "--", *command] if os.geteuid() == 0 else list(command)
@@ -52,6 +57,11 @@ class PostgresqlServer:
         """Return the URL of a database."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def pid(self) -> int:
+        """Its first process, the parent of all others."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     def start(self, settings: Mapping[str, str] | None = None) -> None:
         """Start it, and return once it takes connections."""
         # A killed server loses nothing that it wrote: the machine stays up, so nothing needs to be on the disk.
@@ -81,7 +91,7 @@ class PostgresqlServer:
     def kill_9(self) -> None:
         """Kill its first process as the kernel would; the others notice and end."""
         assert self._process is not None
-        os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
         self._process.wait(_START_SECONDS)
         self._process = None
 
