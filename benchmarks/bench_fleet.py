@@ -61,7 +61,7 @@ FULL: Final = Scale(
     senders=(1024, 9984),
     history_minutes=(60, 1440),
     aged_functions=1000,
-    aged_minutes=60,
+    aged_minutes=30,
 )
 QUICK: Final = Scale(
     seconds=0.5,

@@ -21,7 +21,8 @@ SAMPLES: Final = 10
 _FILLED_SAMPLES: Final = 1000
 """Of each function beforehand: some 350 buckets, as a function has them after a while."""
 _FUNCTIONS_A_BODY: Final = 100
-_BODIES: Final = 4
+_BODIES: Final = 2
+"""Of each connection's own: of what many senders measure, little is in the same buckets."""
 _REGISTER_SECONDS: Final = 120.0
 _KEPT_MINUTES: Final = 20
 _NOTHING: Final = Counters(0.0, 0, 0, 0)
@@ -143,11 +144,10 @@ def _fill(case: Case, sidecar: SidecarProcess) -> None:
 
 def _feeds(case: Case, sidecars: Sequence[SidecarProcess]) -> list[Feed]:
     """Return what each connection sends: one sender's batches, or those of many in turn, the first of them small."""
-    bodies = [_bodies(case, service) for service in range(case.services)]
     feeds = []
     for number in range(case.connections):
         key = sidecars[number % len(sidecars)].key
-        own = bodies[number % case.services]
+        own = _bodies(case, number % case.services)
         first = [encode_sample()] if case.senders else []
         each = max(1, case.senders // case.connections)
         feeds.append(_in_turn([feed_batches(chain(first, cycle(own)), key, once=True) for _ in range(each)]))
