@@ -82,8 +82,10 @@ class Ageing:
 
 def measure_fleet(case: Case, databases: Databases, seconds: float) -> Measured:
     """Put sidecars that share a database under load, and return what a batch cost."""
-    database = databases.new()
-    with running_sidecars(case.replicas, {"CHRONOPROF_STORE": database.url}) as sidecars:
+    with (
+        databases.new() as database,
+        running_sidecars(case.replicas, {"CHRONOPROF_STORE": database.url}) as sidecars,
+    ):
         return _measure(case, sidecars, database, seconds)
 
 
@@ -96,8 +98,7 @@ def measure_embedded(case: Case, seconds: float) -> Measured:
 def measure_newcomers(senders: int, databases: Databases) -> Measured:
     """Return what the first batch of so many senders costs, one sample each."""
     case = Case(functions=1, senders=senders, newcomers=True)
-    database = databases.new()
-    with running_sidecars(1, {"CHRONOPROF_STORE": database.url}) as sidecars:
+    with databases.new() as database, running_sidecars(1, {"CHRONOPROF_STORE": database.url}) as sidecars:
         before = database.counters()
         cpu = sidecars[0].cpu_seconds
         feeds = [_first_of(feed, senders // case.connections) for feed in _feeds(case, sidecars)]
@@ -190,9 +191,13 @@ def _cost(case: Case, load: Load, sidecar_cpu_seconds: float, used: Counters, bo
 
 def measure_ageing(functions: int, minutes: int, databases: Databases) -> Ageing:
     """Let so many minutes come and go in a history of 20, vacuumed as autovacuum would, and return what it cost."""
-    database = databases.new()
-    with running_sidecars(1, {"CHRONOPROF_STORE": database.url}) as sidecars:
-        _fill(Case(functions), sidecars[0])
+    with databases.new() as database:
+        with running_sidecars(1, {"CHRONOPROF_STORE": database.url}) as sidecars:
+            _fill(Case(functions), sidecars[0])
+        return _measure_ageing(functions, minutes, database)
+
+
+def _measure_ageing(functions: int, minutes: int, database: Database) -> Ageing:
     database.lengthen_history(_KEPT_MINUTES)
     first = database.counters()
     spent: list[Counters] = []

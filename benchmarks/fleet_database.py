@@ -69,6 +69,10 @@ class Database:
         # One connection for all questions: making one costs as much as a small case.
         self._connection = runner.run(_connect(self.url))
 
+    def close(self) -> None:
+        """Let go of the database."""
+        self._runner.run(self._connection.close())
+
     def counters(self) -> Counters:
         """Return what the server has used so far."""
         wal, disk, transactions = self._run(_COUNTERS)
@@ -108,18 +112,28 @@ class Databases:
     def __init__(self, server: PostgresqlServer, runner: asyncio.Runner) -> None:
         self._server = server
         self._runner = runner
-        self._first = runner.run(_connect(server.url()))
         self._numbers = count(1)
 
-    def new(self) -> Database:
-        """Make an empty one."""
+    @contextmanager
+    def new(self) -> Iterator[Database]:
+        """Make an empty one, and let go of it at the end."""
         name = f"bench_{next(self._numbers)}"
-        self._runner.run(_fetch(self._first, f"CREATE DATABASE {name}", ()))
-        return Database(self._server, name, self._runner)
+        self._runner.run(_make(self._server.url(), name))
+        database = Database(self._server, name, self._runner)
+        try:
+            yield database
+        finally:
+            database.close()
 
 
 async def _connect(url: str) -> asyncpg.Connection:
     return await asyncpg.connect(url, server_settings={"search_path": SCHEMA, "jit": "off"})
+
+
+async def _make(url: str, name: str) -> None:
+    connection = await _connect(url)
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
 
 
 async def _fetch(connection: asyncpg.Connection, statement: str, values: tuple[Any, ...]) -> Any:
