@@ -47,7 +47,7 @@ secrets: ## the keys for docker-compose.yml, one file per role (made once)
 
 .PHONY: test
 test: $(VENV)/.ready-dev ## the tests that need neither root nor Debian, with branch coverage
-	$(BIN)/python -m pytest -m 'not system and not image' --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -m 'not system and not image' --numprocesses=2 --dist=worksteal --cov --cov-report=term $(ARGS)
 
 .PHONY: test-system
 test-system: $(VENV)/.ready-dev debian .debian/.ready ## the tests that need Debian's packages; installs them (with sudo unless root)
