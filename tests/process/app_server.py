@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.process.sidecar import Sidecar, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -18,8 +19,7 @@ class AppServer:
     """A server with an instrumented app, on a free port, that ships to a sidecar; `command` is given the port."""
 
     def __init__(self, sidecar: Sidecar, directory: Path, command: Callable[[int], list[str]], **environ: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._log = directory / "app.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
+
 ADMIN_KEY = "chp_admin_" + "a" * 40
 READ_KEY = "chp_read_" + "r" * 40
 INGEST_KEY = "chp_ingest_" + "i" * 40
@@ -33,7 +35,7 @@ class Sidecar:
         self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
         self._earlier_senders: set[str] = set()
-        self.port = 0
+        self.port = free_port()
         directory.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -48,7 +50,7 @@ class Sidecar:
         return self._process
 
     def start(self, *, wait: bool = True) -> "Sidecar":
-        """Start it, on the port it had before if it had one, and wait until it listens."""
+        """Start it, on the port it had before if it ran before, and wait until it listens."""
         seen = self.log_path.stat().st_size if self.log_path.exists() else 0
         environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("CHRONOPROF_")},

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.asking import free_port
+from tests.ports import free_port
 from tests.system.image import ROOT
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.asking import curl, data_of, free_port, key_in, wait_for
+from tests.ports import free_port
+from tests.system.asking import curl, data_of, key_in, wait_for
 from tests.system.container import Container, Running
 from tests.system.image import read_image
 

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 import pytest
 
 from chronoprof_sidecar.domain.bounds import CLASSIC_BOUNDS
+from tests.ports import free_port
 from tests.process.sidecar import INGEST_KEY, READ_KEY, Sidecar, wait_until
-from tests.system.asking import free_port
 from tests.system.prometheus import CONFIG, Prometheus, promtool
 from tests.test_monitoring import DASHBOARD, expressions_of
 
