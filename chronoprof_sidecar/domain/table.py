@@ -4,13 +4,13 @@ Owns where a sample is counted: in its own row, or in `_other` once the table is
 clock; the store decides when a table begins and ends.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from re import compile as compile_pattern
 from typing import Final, NamedTuple, Protocol
 
-from chronoprof_sidecar.domain.batch import Batch, Labels, NamedAggregate, RowKey
+from chronoprof_sidecar.domain.batch import Labels, NamedAggregate, RowKey
 from chronoprof_sidecar.domain.statistics import FunctionStatistics, statistics_of
 from chronoprof_sidecar.protocol import OTHER
 
@@ -88,7 +88,7 @@ class Placement(NamedTuple):
         """Return the function name that `function_name` is counted under."""
         return OTHER if function_name in self.overflowed else function_name
 
-    def row_names(self, items: Iterable[NamedAggregate]) -> Iterable[str]:
+    def row_names(self, items: Iterable[tuple[str, object]]) -> Iterable[str]:
         """Return the function names that `items` are counted under."""
         names = [name for name, _ in items]
         return map(self.row_name, names) if self.overflowed else names
@@ -187,6 +187,16 @@ class KnownRows(Protocol):
         """Return every pair of labels that has rows."""
 
 
+class Countable(Protocol):
+    """What is to be counted, as far as placing it needs to know; a batch is one."""
+
+    @property
+    def labels(self) -> Labels: ...
+    @property
+    def items(self) -> Sequence[tuple[str, object]]:
+        """Each begins with a function name."""
+
+
 @dataclass(slots=True)
 class Admission:
     """Places batches that are about to be counted together, so that no table grows beyond its bound.
@@ -203,7 +213,7 @@ class Admission:
     _new_rows: int = 0
     _new_lossy_services: set[str] = field(default_factory=set)
 
-    def place(self, batch: Batch) -> Placement:
+    def place(self, batch: Countable) -> Placement:
         """Decide where each item of `batch` is counted."""
         if not batch.items:
             return Placement(self._place_losses(batch.labels))

@@ -12,7 +12,7 @@ from chronoprof_sidecar.domain.snapshot import Snapshot
 from chronoprof_sidecar.wire.rows import report_row
 from chronoprof_sidecar.wire.save_format import SAVE_SCHEMA_VERSION, load_save, write_save
 
-__all__ = ["SAVE_SCHEMA_VERSION", "escape_formulas", "load_save", "render_csv_save", "render_json_save"]
+__all__ = ["SAVE_SCHEMA_VERSION", "escape_formulas", "is_csv_save", "load_save", "render_csv_save", "render_json_save"]
 
 # A cell may begin at any of these separators: which of them ends one is for a spreadsheet's locale to say. Formulas
 # begin with = + - @ and, in Japanese, with the full-width forms; the apostrophe is here to make the escape reversible.
@@ -29,10 +29,15 @@ def render_csv_save(snapshot: Snapshot) -> Iterator[bytes]:
 
     No spreadsheet takes a name or label, or a part of one, for a formula; see `escape_formulas`.
     """
-    yield _csv_line(["function_name", "service", "version", *_CSV_COLUMNS])
+    yield _csv_header()
     for key, row in snapshot.rows:
         report = report_row(row)
         yield _csv_line([*map(escape_formulas, key), *(report[column] for column in _CSV_COLUMNS)])
+
+
+def is_csv_save(content: bytes) -> bool:
+    """Say whether a CSV file begins as an export of ours."""
+    return content.startswith(_csv_header())
 
 
 def escape_formulas(text: str) -> str:
@@ -49,6 +54,10 @@ _CSV_COLUMNS: Final = (
     *("calls", "total_time", "min_time", "max_time", "avg_time"),
     *("p50_time", "p90_time", "p95_time", "p99_time", "errors", "first_seen", "last_seen"),
 )
+
+
+def _csv_header() -> bytes:
+    return _csv_line(["function_name", "service", "version", *_CSV_COLUMNS])
 
 
 def _csv_line(values: list[Any]) -> bytes:

@@ -11,7 +11,8 @@ from tests.cli.conftest import KEY
 
 WITHOUT_PACKAGES = """
 import sys
-for name in ("aiohttp", "msgspec", "orjson", "dotenv", "flask", "gunicorn", "rich", "matplotlib"):
+for name in ("aiohttp", "msgspec", "orjson", "dotenv", "flask", "gunicorn", "rich", "matplotlib",
+             "asyncpg"):
     sys.modules[name] = None
 from chronoprof_sidecar.cli.main import main
 sys.exit(main(sys.argv[1:]))
@@ -26,7 +27,7 @@ def _run_bare(*argv: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "command", ["top", "data", "plot", "reset", "save", "rotate", "senders", "send", "keys", "check", "serve"]
+    "command", ["top", "data", "plot", "reset", "save", "rotate", "senders", "send", "keys", "check", "serve", "import"]
 )
 def test_every_parser_works_on_the_standard_library(command: str) -> None:
     """Help is there before anything is installed."""
@@ -42,15 +43,16 @@ def test_keys_and_their_use_need_no_package() -> None:
     assert "no answer from" in asked.stderr
 
 
-def test_serve_names_the_extra(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("argv", "extra"), [(["serve"], "server"), (["import", "a.json"], "server,fleet")])
+def test_the_command_names_its_extra(tmp_path: Path, argv: list[str], extra: str) -> None:
     """What is missing is said in one line, with the command to type."""
-    (tmp_path / ".env").write_text(f"CHRONOPROF_ADMIN_KEYS={KEY}\n")
+    (tmp_path / ".env").write_text(f"CHRONOPROF_ADMIN_KEYS={KEY}\nCHRONOPROF_STORE=postgresql://127.0.0.1:1/none\n")
 
-    ran = _run_bare("serve")
+    ran = _run_bare(*argv)
 
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr.startswith("chronoprof: `chronoprof serve` needs ")
-    assert ran.stderr.endswith(": pip install 'chronoprof-sidecar[server]'\n")
+    assert ran.stderr.startswith(f"chronoprof: `chronoprof {argv[0]}` needs ")
+    assert ran.stderr.endswith(f": pip install 'chronoprof-sidecar[{extra}]'\n")
     assert ran.stderr.count("\n") == 1
 
 

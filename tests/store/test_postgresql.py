@@ -2,10 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from itertools import count
 from random import choice
 from typing import Any
 
@@ -22,7 +21,7 @@ from chronoprof_sidecar.wire.saves import load_save
 from tests.store.bodies import make_batch
 from tests.store.contract_suite import StoreContract, read_save, rows_of, totals
 from tests.store.harness import Clock, StoreHarness
-from tests.store.server import PostgresqlServer, running_server
+from tests.store.server import PostgresqlServer
 
 pytestmark = pytest.mark.system
 
@@ -40,33 +39,6 @@ def make_harness(url: str) -> StoreHarness:
         return await open_store(make_settings(url, **overrides), clock_ns=clock, monotonic=monotonic)
 
     return StoreHarness(open_with)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresqlServer]:
-    """One server for all tests; each has a database of its own."""
-    with running_server() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def new_database(server: PostgresqlServer) -> Callable[[], Awaitable[str]]:
-    """Make a database, and return its URL."""
-    numbers = count()
-
-    async def make() -> str:
-        name = f"chronoprof_{next(numbers)}"
-        connection = await asyncpg.connect(server.url())
-        await connection.execute(f"CREATE DATABASE {name}")
-        await connection.close()
-        return server.url(name)
-
-    return make
-
-
-@pytest.fixture
-async def url(new_database: Callable[[], Awaitable[str]]) -> str:
-    return await new_database()
 
 
 @pytest.fixture
@@ -291,13 +263,6 @@ async def test_a_wait_for_the_quorum_that_somebody_ends_acknowledges_nothing(own
         await until(lambda: store.unready_reason() is None)
         assert (await store.ingest(batch)).duplicate
         assert await totals(store) == {"a": (1, 10**9), "b": (1, 10**9)}
-
-
-@pytest.fixture
-def own_server() -> Iterator[PostgresqlServer]:
-    """A server that a test may stop and set."""
-    with running_server() as running:
-        yield running
 
 
 @asynccontextmanager

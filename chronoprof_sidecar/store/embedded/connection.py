@@ -19,6 +19,7 @@ from chronoprof_sidecar.errors import StoreError
 from chronoprof_sidecar.store.embedded.database_file import connect, damage_mark, look, mark_damaged
 from chronoprof_sidecar.store.embedded.disk import Disk
 from chronoprof_sidecar.store.embedded.failures import (
+    DirectoryInUseError,
     UnknownOutcomeError,
     UnusableDatabaseError,
     is_busy,
@@ -118,7 +119,9 @@ class Connection:
             self._sqlite.execute("COMMIT")
         except sqlite3.Error as error:
             if is_busy(error):
-                raise StoreError(f"another sidecar uses {self._path}; give this one its own data directory") from None
+                raise DirectoryInUseError(
+                    f"another sidecar uses {self._path}; give this one its own data directory"
+                ) from None
             self._refuse_damage(error)
             raise StoreError(f"cannot open {self._path}: {error}; CHRONOPROF_DATA_DIR must be writable") from error
 

@@ -3,6 +3,8 @@
 import sqlite3
 from typing import Final
 
+from chronoprof_sidecar.errors import StoreError
+
 _BUSY: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _DAMAGE: Final = {
     sqlite3.SQLITE_NOTADB,
@@ -13,6 +15,10 @@ _DAMAGE: Final = {
     sqlite3.SQLITE_TOOBIG,
     sqlite3.SQLITE_FORMAT,
 }
+
+
+class DirectoryInUseError(StoreError):
+    """Another process has the data directory."""
 
 
 class UnusableDatabaseError(Exception):

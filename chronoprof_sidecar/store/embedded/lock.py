@@ -10,6 +10,7 @@ from pathlib import Path
 
 from chronoprof_sidecar.errors import StoreError
 from chronoprof_sidecar.store.embedded.directories import refusal
+from chronoprof_sidecar.store.embedded.failures import DirectoryInUseError
 
 
 class DirectoryLock:
@@ -29,7 +30,7 @@ class DirectoryLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
-            raise StoreError(f"another sidecar uses {path}; give this one its own data directory") from None
+            raise DirectoryInUseError(f"another sidecar uses {path}; give this one its own data directory") from None
         except OSError:
             pass  # a file system without such locks; there SQLite's own has to do
 

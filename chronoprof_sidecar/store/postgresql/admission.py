@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 from asyncpg import Connection
 
-from chronoprof_sidecar.domain.batch import Batch, Labels, RowKey
-from chronoprof_sidecar.domain.table import Admission, Placement
+from chronoprof_sidecar.domain.batch import Labels, RowKey
+from chronoprof_sidecar.domain.table import Admission, Countable, Placement
 from chronoprof_sidecar.store.postgresql.locks import ADMISSION, lock
 
 
@@ -45,7 +45,7 @@ class Doorkeeper:
         self._max_functions = max_functions
         self._seen = SeenRows(0)
 
-    async def place(self, connection: Connection, generation: int, batches: Sequence[Batch]) -> list[Placement]:
+    async def place(self, connection: Connection, generation: int, batches: Sequence[Countable]) -> list[Placement]:
         """Decide where each batch is counted, and add the rows that are new to the list.
 
         Nothing of it is remembered here before it is read again: the transaction may yet be rolled back.
@@ -60,7 +60,7 @@ class Doorkeeper:
             await _insert(connection, generation, added)
         return placements
 
-    def _place(self, batches: Sequence[Batch]) -> tuple[list[Placement], set[RowKey]]:
+    def _place(self, batches: Sequence[Countable]) -> tuple[list[Placement], set[RowKey]]:
         """Return where each batch is counted, and the rows that this adds."""
         admission = Admission(self._seen, self._max_functions)
         placements: list[Placement] = []

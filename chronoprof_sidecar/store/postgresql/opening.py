@@ -1,9 +1,11 @@
 """Opening a fleet store: the database's schema, then all parts put together."""
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import asyncpg
+from asyncpg import Connection
 
 from chronoprof_sidecar.errors import StoreError
 from chronoprof_sidecar.settings import Settings
@@ -35,7 +37,7 @@ async def open_store(
         StoreError: the database cannot be used; the message says why and holds no password.
     """
     dsn = settings.store
-    service_clock = ServiceClock(await _prepare(dsn, clock_ns()), monotonic)
+    service_clock = ServiceClock(await prepare(dsn, clock_ns()), monotonic)
     tender = Link(dsn, name="upkeep")
     return PostgresqlStore(
         queue=JobQueue(settings.max_queue_bytes),
@@ -58,17 +60,32 @@ async def open_store(
     )
 
 
-async def _prepare(dsn: str, now_ns: int) -> int:
-    """Make the schema if it is not there, and return the service minute that it has come to."""
+async def prepare(dsn: str, now_ns: int) -> int:
+    """Make the schema if it is not there, and return the service minute that it has come to.
+
+    Raises:
+        StoreError: as `open_store`.
+    """
+    async with connected(dsn) as connection:
+        await migrate(connection, now_ns)
+        minute: int = await connection.fetchval("SELECT minute FROM service_time")
+    return minute
+
+
+@asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator[Connection]:
+    """Lend a connection.
+
+    Raises:
+        StoreError: the database cannot be reached, or refuses; the message says why and holds no password.
+    """
     try:
         connection = await connect(dsn)
         try:
-            await migrate(connection, now_ns)
-            minute: int = await connection.fetchval("SELECT minute FROM service_time")
+            yield connection
         finally:
             await connection.close()
     except ValueError:  # asyncpg's words may quote a part of the URL, which may be of the password
         raise StoreError("CHRONOPROF_STORE is no URL of a PostgreSQL database") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise StoreError(f"cannot use the database of CHRONOPROF_STORE: {error or type(error).__name__}") from error
-    return minute

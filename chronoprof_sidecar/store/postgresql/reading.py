@@ -18,6 +18,7 @@ from chronoprof_sidecar.store.postgresql.rows import (
     LOSS_COLUMNS,
     ROW_COLUMNS,
     WINDOW,
+    Place,
     conditions,
     decode_losses,
     decode_row,
@@ -25,9 +26,6 @@ from chronoprof_sidecar.store.postgresql.rows import (
 
 _ROWS_AT_ONCE: Final = 1000
 """Some milliseconds on the event loop, and all that is held of the database's answer."""
-
-Place = tuple[int, int]
-"""A kind and a span."""
 
 
 async def read_window(connection: Connection, selection: Selection, taken_ns: int) -> Snapshot:

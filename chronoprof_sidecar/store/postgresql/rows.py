@@ -28,6 +28,9 @@ MINUTE: Final = 2
 HOUR: Final = 3
 """Kind of what those minutes of an hour count that are no longer kept one by one; its span is the hour."""
 
+Place = tuple[int, int]
+"""A kind and a span."""
+
 _LOSSES: Final = tuple(field.name for field in fields(Losses))
 _FIGURES: Final = "errors, total_ns, min_ns, max_ns, first_seen_ns, last_seen_ns, buckets, counts"
 _UNMERGED_BUCKETS: Final = 128
@@ -60,18 +63,19 @@ _ADD_TO_LOSSES: Final = "ON CONFLICT (kind, span, service, shard) DO UPDATE SET 
 _BOTH_PLACES: Final = (
     f"(VALUES ({WINDOW}::smallint, $1::bigint), ({MINUTE}::smallint, $2::bigint)) AS place (kind, span)"
 )
+_ONE_PLACE: Final = "(VALUES ($1::smallint, $2::bigint)) AS place (kind, span)"
 _INSERT_ROW: Final = f"""
     INSERT INTO rows AS stored (kind, span, shard, function_name, service, version, {_FIGURES})
     SELECT place.kind, place.span, $3::integer, $4::text, $5::text, $6::text, $7::numeric, $8::numeric,
         $9::bigint, $10::bigint, $11::bigint, $12::bigint, $13::integer[], $14::text::numeric[]
-    FROM {_BOTH_PLACES}
+    FROM {{places}}
     {_ADD_TO_ROW.format(merging="$15::boolean")}
 """
 _INSERT_LOSSES: Final = f"""
     INSERT INTO losses AS stored (kind, span, shard, service, {", ".join(_LOSSES)})
     SELECT place.kind, place.span, $3::integer, $4::text,
         {", ".join(f"${number}::numeric" for number, _ in enumerate(_LOSSES, 5))}
-    FROM {_BOTH_PLACES}
+    FROM {{places}}
     {_ADD_TO_LOSSES}
 """
 MOVE_ROWS_TO_HOUR: Final = f"""
@@ -94,22 +98,22 @@ LOSS_COLUMNS: Final = f"kind, span, service, {', '.join(_LOSSES)}"
 
 async def add_rows(connection: Connection, generation: int, minute: int, shard: int, delta: Table) -> None:
     """Add what `delta` counted to a window and to a minute."""
-    rows = sorted(delta.select(Selection()), key=lambda row: row[0])
-    if rows:
-        values = [(generation, minute, shard, *key, *_encode(row)) for key, row in rows]
-        await connection.executemany(_INSERT_ROW, values)
+    await _insert_rows(connection, _BOTH_PLACES, (generation, minute, shard), delta)
 
 
 async def add_losses(
     connection: Connection, generation: int, minute: int, shard: int, losses: Mapping[str, Losses]
 ) -> None:
     """Add loss figures per service to a window and to a minute."""
-    if losses:
-        values = [
-            (generation, minute, shard, service, *(getattr(each, name) for name in _LOSSES))
-            for service, each in sorted(losses.items())
-        ]
-        await connection.executemany(_INSERT_LOSSES, values)
+    await _insert_losses(connection, _BOTH_PLACES, (generation, minute, shard), losses)
+
+
+async def add_to_place(
+    connection: Connection, place: Place, shard: int, delta: Table, losses: Mapping[str, Losses]
+) -> None:
+    """Add rows, and loss figures per service, to a window, a minute or an hour alone."""
+    await _insert_rows(connection, _ONE_PLACE, (*place, shard), delta)
+    await _insert_losses(connection, _ONE_PLACE, (*place, shard), losses)
 
 
 def decode_row(record: Record) -> tuple[RowKey, FunctionStatistics]:
@@ -146,6 +150,23 @@ def _ascending_runs(buckets: Sequence[int]) -> Iterable[tuple[int, int]]:
     """Return where what was added at a time starts and ends, or several of it that ascend together."""
     starts = [number for number, (before, after) in enumerate(pairwise(buckets), 1) if before >= after]
     return pairwise([0, *starts, len(buckets)])
+
+
+async def _insert_rows(connection: Connection, places: str, where: tuple[int, int, int], delta: Table) -> None:
+    rows = sorted(delta.select(Selection()), key=lambda row: row[0])
+    if rows:
+        values = [(*where, *key, *_encode(row)) for key, row in rows]
+        await connection.executemany(_INSERT_ROW.format(places=places), values)
+
+
+async def _insert_losses(
+    connection: Connection, places: str, where: tuple[int, int, int], losses: Mapping[str, Losses]
+) -> None:
+    if losses:
+        values = [
+            (*where, service, *(getattr(each, name) for name in _LOSSES)) for service, each in sorted(losses.items())
+        ]
+        await connection.executemany(_INSERT_LOSSES.format(places=places), values)
 
 
 def _encode(row: FunctionStatistics) -> Sequence[Any]:

@@ -7,6 +7,7 @@ taking are one step.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from hashlib import sha256
 from typing import Final, Self
 
 from asyncpg import Connection, Record
@@ -14,6 +15,7 @@ from asyncpg import Connection, Record
 from chronoprof_sidecar.domain.snapshot import SaveInfo, Snapshot
 from chronoprof_sidecar.domain.windows import EXPORT_ENDING
 from chronoprof_sidecar.errors import FileExistsConflictError, NotFoundError
+from chronoprof_sidecar.store.holdings import HeldSave
 from chronoprof_sidecar.store.save_rules import SaveLimits
 from chronoprof_sidecar.wire.saves import render_csv_save, render_json_save
 
@@ -46,16 +48,36 @@ async def write_save(
     if not taken:
         limits.refuse_full(present)
     others = [info for info in present if info.name != name]
+    render = render_csv_save if name.endswith(EXPORT_ENDING) else render_json_save
     outlived = {info.name for info in others[limits.keep_saves - 1 :]} if limits.keep_saves else set()
     await connection.execute("DELETE FROM saves WHERE name = ANY($1::text[])", [name, *outlived])
     # The newest even once a clock was set back, or the next save would be kept in place of this one.
     modified_ns = max([snapshot.taken_ns, *(info.modified_ns + 1 for info in others)])
-    save_id = await connection.fetchval(
-        "INSERT INTO saves (name, size_bytes, modified_ns) VALUES ($1, 0, $2) RETURNING id", name, modified_ns
+    return await _insert(connection, name, modified_ns, render(snapshot))
+
+
+async def import_save(connection: Connection, limits: SaveLimits, save: HeldSave) -> bool:
+    """Write a save of elsewhere under its own name and age; return whether it was not there yet. Nothing is replaced.
+
+    Raises:
+        FileExistsConflictError: another save has its name.
+        SavesFullError: as `Store.save`.
+    """
+    # Written even where nothing changes: what is there already may be on no standby yet, as with a sender's repeat.
+    save_id = await connection.fetchval("UPDATE saves SET name = name WHERE name = $1 RETURNING id", save.name)
+    if save_id is None:
+        limits.refuse_full(await list_saves(connection))
+        pieces = range(0, len(save.content), _CHUNK_BYTES)
+        parts = (save.content[start : start + _CHUNK_BYTES] for start in pieces)
+        await _insert(connection, save.name, save.modified_ns, parts)
+        return True
+    digest = await connection.fetchval(
+        "SELECT sha256(coalesce(string_agg(content, '' ORDER BY number), '')) FROM save_chunks WHERE save_id = $1",
+        save_id,
     )
-    size_bytes = await _write_chunks(connection, save_id, snapshot, name)
-    await connection.execute("UPDATE saves SET size_bytes = $2 WHERE id = $1", save_id, size_bytes)
-    return SaveInfo(name, size_bytes, modified_ns)
+    if digest != sha256(save.content).digest():
+        raise FileExistsConflictError(f"there is another save {save.name} already: rename one of them")
+    return False
 
 
 async def list_saves(connection: Connection) -> list[SaveInfo]:
@@ -108,8 +130,16 @@ class StoredSave:
         """Nothing is held between two pieces."""
 
 
-async def _write_chunks(connection: Connection, save_id: int, snapshot: Snapshot, name: str) -> int:
-    parts = (render_csv_save if name.endswith(EXPORT_ENDING) else render_json_save)(snapshot)
+async def _insert(connection: Connection, name: str, modified_ns: int, parts: Iterator[bytes]) -> SaveInfo:
+    save_id = await connection.fetchval(
+        "INSERT INTO saves (name, size_bytes, modified_ns) VALUES ($1, 0, $2) RETURNING id", name, modified_ns
+    )
+    size_bytes = await _write_chunks(connection, save_id, parts)
+    await connection.execute("UPDATE saves SET size_bytes = $2 WHERE id = $1", save_id, size_bytes)
+    return SaveInfo(name, size_bytes, modified_ns)
+
+
+async def _write_chunks(connection: Connection, save_id: int, parts: Iterator[bytes]) -> int:
     size_bytes = number = 0
     while chunk := await asyncio.to_thread(_join_some, parts):
         await connection.execute("INSERT INTO save_chunks VALUES ($1, $2, $3)", save_id, number, chunk)

@@ -68,7 +68,7 @@ CREATE TABLE names (
 CREATE INDEX names_by_id ON names (generation, id);
 
 -- Which minutes and hours the history keeps, and which minutes an hour holds; position is the order of their beginning,
--- which is not that of their numbers once a clock was set back.
+-- which is not that of their numbers once a clock was set back. An imported one has the position of the next later one.
 CREATE TABLE stretches (
     kind smallint NOT NULL,
     number bigint NOT NULL,
@@ -98,6 +98,13 @@ CREATE TABLE senders (
     final boolean NOT NULL DEFAULT false,
     active_minute bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
+
+-- Which embedded stores were imported, and how many batches they had counted by then.
+CREATE TABLE imports (
+    source text COLLATE "C" PRIMARY KEY,
+    batches bigint NOT NULL,
+    imported_ns bigint NOT NULL
+);
 
 CREATE TABLE saves (
     id bigserial PRIMARY KEY,

@@ -114,11 +114,13 @@ async def _erase_hour(connection: Connection) -> bool:
 async def _take_oldest(connection: Connection, kind: int, kept: int) -> int | None:
     """Keep the oldest stretch of a kind no longer, and return its number; None when there are no more than are kept.
 
+    Imported ones have the position of the next that is later, so where it is the same the number decides.
+
     Waits for whoever is counting in it: what they add is there for the statements that follow.
     """
     number: int | None = await connection.fetchval(
         "DELETE FROM stretches WHERE (SELECT count(*) FROM stretches WHERE kind = $1) > $2 AND kind = $1 AND number ="
-        " (SELECT number FROM stretches WHERE kind = $1 ORDER BY position LIMIT 1) RETURNING number",
+        " (SELECT number FROM stretches WHERE kind = $1 ORDER BY position, number LIMIT 1) RETURNING number",
         kind,
         kept,
     )
