@@ -1,6 +1,7 @@
 """`chronoprof check`: whether a sidecar would start here, and whether the one at the URL answers."""
 
 import argparse
+import asyncio
 import json
 import os
 import tempfile
@@ -11,12 +12,14 @@ from typing import Final
 
 from chronoprof_sidecar.auth import Role, load_keyring
 from chronoprof_sidecar.cli.command import Subparsers
+from chronoprof_sidecar.cli.extras import needs_extra
 from chronoprof_sidecar.cli.serve import add_setting_flags, given_flags
 from chronoprof_sidecar.cli.target import Target, add_target_options, find_target
 from chronoprof_sidecar.cli.text import harmless
 from chronoprof_sidecar.cli.transport import RefusedError, Sidecar
 from chronoprof_sidecar.errors import ChronoprofError
 from chronoprof_sidecar.protocol import DATA_PATH
+from chronoprof_sidecar.setting_values import EMBEDDED
 from chronoprof_sidecar.settings import Settings, environment_warnings, load_settings
 
 READY_PATH: Final = "/health/ready"
@@ -41,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Register `check`."""
     parser = subparsers.add_parser(
         "check",
-        help="check settings, keys, directories and whether the sidecar answers",
+        help="check settings, keys, directories or database, and whether the sidecar answers",
         description="Check what `serve` would start with, given the same flags, and ask the sidecar at the URL.",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -72,6 +75,9 @@ def _check_here(args: argparse.Namespace) -> Iterator[Finding]:
     warnings = list(environment_warnings(os.environ))
     yield Finding("settings", ok=True, detail="; ".join(warnings) or "all understood")
     yield _find("keys", lambda: _describe_keys(settings))
+    if settings.store != EMBEDDED:
+        yield _find("database", lambda: _look_at_database(settings.store))
+        return
     yield _find("data directory", lambda: _try_writing(settings.data_dir))
     yield _find("save directory", lambda: _try_writing(settings.save_dir))
 
@@ -100,6 +106,12 @@ def _find(name: str, check: Callable[[], str]) -> Finding:
 def _describe_keys(settings: Settings) -> str:
     keyring = load_keyring(settings)
     return ", ".join(f"{keyring.count(role)} {role}" for role in Role)
+
+
+def _look_at_database(dsn: str) -> str:
+    with needs_extra("server,fleet", "check"):
+        from chronoprof_sidecar.store.postgresql.looking import describe_database  # noqa: PLC0415 -- optional
+    return asyncio.run(describe_database(dsn))
 
 
 def _try_writing(directory: Path) -> str:

@@ -65,6 +65,20 @@ def test_a_failure_is_found_and_the_rest_still_checked(
     assert len(checks) >= 3
 
 
+@pytest.mark.parametrize("url", ["postgresql://me:hush-hush@127.0.0.1:1/none", "postgresql://me:hush-hush@[/none"])
+def test_a_database_is_checked_in_place_of_directories(healthy: Run, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Where the store is a database, no directory is looked at; one that is away fails, and no password is told."""
+    monkeypatch.setenv("CHRONOPROF_STORE", url)
+    monkeypatch.setenv("CHRONOPROF_DATA_DIR", "/proc/nowhere")
+
+    ran = healthy("check", "--json")
+
+    checks = {check["name"]: check["ok"] for check in json.loads(ran.out)["checks"]}
+    assert ran.code == 1
+    assert checks == {"settings": True, "keys": True, "database": False, "sidecar": True, "api key": True}
+    assert "hush" not in ran.out + ran.err
+
+
 @pytest.mark.parametrize(
     ("status", "ok", "detail"),
     [(403, True, "known, may only send timings (from CHRONOPROF_API_KEY)"), (401, False, "401 ")],

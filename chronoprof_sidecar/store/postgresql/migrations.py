@@ -19,24 +19,28 @@ async def migrate(connection: Connection, now_ns: int) -> None:
     Raises:
         StoreError: the schema is a newer release's; nothing was changed.
     """
-    if await _read_version(connection) == VERSION:
+    if await read_version(connection) == VERSION:
         return
     async with connection.transaction():
         await lock(connection, MIGRATION)
-        version = await _read_version(connection)
-        if version > VERSION:
-            raise StoreError(f"the database's schema has version {version}: a newer release wrote it")
-        if version == 0:
+        if not await read_version(connection):
             await _create(connection, now_ns)
 
 
-async def _read_version(connection: Connection) -> int:
+async def read_version(connection: Connection) -> int:
+    """Return the version of the schema; 0 when there is none.
+
+    Raises:
+        StoreError: it is a newer release's.
+    """
     # From the catalog's tables: to_regclass() may still answer what it knew before the lock was waited for.
     if not await connection.fetchval(
         "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = $1 AND tablename = 'schema_version')", SCHEMA
     ):
         return 0
     version: int = await connection.fetchval("SELECT version FROM schema_version")
+    if version > VERSION:
+        raise StoreError(f"the database's schema has version {version}: a newer release wrote it")
     return version
 
 
