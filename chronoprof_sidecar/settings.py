@@ -86,6 +86,12 @@ class Settings:
         "embedded: the data directory, for one sidecar; a database: for any number of them (takes the extra fleet)",
         secret=True,
     )
+    store_file: Path | None = _setting(
+        values.parse_optional_path,
+        "",
+        "path",
+        "holds what CHRONOPROF_STORE would; then no environment shows the password",
+    )
     data_dir: Path = _setting(values.parse_path, "data", "path", "the store; one sidecar per directory")
     save_dir: Path = _setting(
         values.parse_path, "saves", "path", "saved files; a relative path is under the data directory"
@@ -203,6 +209,8 @@ def load_settings(
     parsed: dict[str, Any] = {}
     for source, texts in layers.items():
         parsed |= {spec.field: _parse(spec, text, source) for spec, text in texts.items() if text}
+    if parsed.get("store_file"):
+        parsed["store"] = _read_store(parsed)
     settings = Settings(**parsed)
     _check_together(settings)
     return settings
@@ -248,6 +256,21 @@ def _parse(spec: Spec, text: str, source: str) -> object:
     except ValueError as error:
         shown = "" if spec.secret else f" is {text[:80]!r}"
         raise SettingsError(f"{spec.name} {source}{shown}: expected {error}") from error
+
+
+def _read_store(parsed: Mapping[str, Any]) -> str:
+    path: Path = parsed["store_file"]
+    source = f"{path} ({PREFIX}STORE_FILE)"
+    if "store" in parsed:
+        raise SettingsError(f"{PREFIX}STORE and {PREFIX}STORE_FILE exclude each other: set one of them")
+    try:
+        return values.parse_store(path.read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise SettingsError(f"cannot read {source}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"cannot read {source}: it is not UTF-8 text") from error
+    except ValueError as error:
+        raise SettingsError(f"{source}: expected {error}") from None
 
 
 def _suggest(name: str) -> str:

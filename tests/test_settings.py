@@ -228,6 +228,43 @@ def test_values_that_do_not_go_together_are_refused(environ: dict[str, str], mes
         load_settings({f"CHRONOPROF_{name}": text for name, text in environ.items()})
 
 
+def test_the_store_may_be_named_in_a_file(tmp_path: Path) -> None:
+    """A file in place of the URL keeps its password out of the environment."""
+    (tmp_path / "store").write_text("postgresql://me:hush-hush@db/chronoprof\n")
+
+    settings = load_settings({"CHRONOPROF_STORE_FILE": "store"})
+
+    assert settings.store == "postgresql://me:hush-hush@db/chronoprof"
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "environ", "message"),
+    [
+        (b"hush-hush", {}, "store (CHRONOPROF_STORE_FILE): expected embedded, or the URL of a database"),
+        (b"", {}, "store (CHRONOPROF_STORE_FILE): expected embedded, or the URL of a database"),
+        (b"\xff", {}, "cannot read store (CHRONOPROF_STORE_FILE): it is not UTF-8 text"),
+        (None, {}, "cannot read store (CHRONOPROF_STORE_FILE): No such file or directory"),
+        (
+            b"embedded",
+            {"CHRONOPROF_STORE": "embedded"},
+            "CHRONOPROF_STORE and CHRONOPROF_STORE_FILE exclude each other",
+        ),
+    ],
+)
+def test_a_file_that_names_no_store_is_refused(
+    tmp_path: Path, content: bytes | None, environ: dict[str, str], message: str
+) -> None:
+    """The message names the file and the setting, and shows nothing of what is in it."""
+    if content is not None:
+        (tmp_path / "store").write_bytes(content)
+
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"CHRONOPROF_STORE_FILE": "store", **environ})
+    assert message in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
 def test_every_field_is_in_the_table_once() -> None:
     """Fields, names and flags are one to one, and every default is what its own parser makes of its text."""
     assert [each.name for each in fields(Settings)] == [spec.field for spec in SPECS]
