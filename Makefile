@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help
 help: ## list the targets
 	@echo 'make TARGET [PYTHON=python3.13] [ARGS="…"], where TARGET is one of'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z\/-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # --- use it ---------------------------------------------------------------------------------------------------------
 
@@ -42,6 +42,14 @@ secrets: ## the keys for docker-compose.yml, one file per role (made once)
 	    chmod 0644 $@/$${role}_keys; \
 	done
 	@echo 'made $@/admin_keys, $@/read_keys and $@/ingest_keys'
+
+# Apart from the keys, whose directory Kubernetes takes as it is. In hexadecimal digits a URL needs no escapes.
+secrets/fleet: | secrets ## the database's password, and the URL with it, for the profile fleet (made once)
+	@mkdir $@
+	@od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >$@/database_password
+	@printf 'postgresql://sidecar:%s@database/chronoprof\n' "$$(cat $@/database_password)" >$@/store
+	@chmod 0644 $@/database_password $@/store
+	@echo 'made $@/database_password and $@/store'
 
 # --- work on it -----------------------------------------------------------------------------------------------------
 
@@ -135,7 +143,7 @@ lock: $(VENV)/.ready-dev ## write requirements/*.txt anew from pyproject.toml (A
 	$(LOCK) --group build -o requirements/build.txt
 	$(LOCK) --extra dev -c requirements/build.txt -o requirements/dev.txt pyproject.toml
 	$(LOCK) --extra bench -c requirements/build.txt -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
-	$(LOCK) --extra server --extra speed -c requirements/dev.txt -o requirements/server.txt pyproject.toml
+	$(LOCK) --extra server --extra fleet --extra speed -c requirements/dev.txt -o requirements/server.txt pyproject.toml
 	$(LOCK) --extra demo --extra speed -c requirements/dev.txt -o requirements/demo.txt pyproject.toml
 
 # One lock serves every platform and every Python from 3.11 on; the index is whatever pip is set up to use.

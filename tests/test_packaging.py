@@ -17,7 +17,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKS = {"build": [], "server": ["server", "speed"], "demo": ["demo", "speed"], "dev": ["dev"], "bench": ["bench"]}
+LOCKS = {
+    "build": [],
+    "server": ["server", "fleet", "speed"],
+    "demo": ["demo", "speed"],
+    "dev": ["dev"],
+    "bench": ["bench"],
+}
 """Each lock in requirements/ and the extras that it is made from."""
 
 HASHED_PIN = re.compile(r"^[a-z0-9-]+==[^ ]+( ; [^\\]+)?( --hash=sha256:[0-9a-f]{64})+$")

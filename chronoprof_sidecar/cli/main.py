@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: as argparse does: 2 for wrong usage, 0 after `--help` and `--version`.
     """
-    args = _build_parser().parse_args(argv)
+    args = build_parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets its escape, not a traceback.
         if isinstance(stream, TextIOWrapper):
@@ -103,7 +103,8 @@ class _Parser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(r"-\d")
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     parser = _Parser(
         prog="chronoprof",
         description="Exact, durable call timings of a Python web service.",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chronoprof_sidecar.cli.main import _build_parser
+from chronoprof_sidecar.cli.main import build_parser
 from chronoprof_sidecar.cli.run import app_environ
 from chronoprof_sidecar.client.autostart import DIRECTORY
 from chronoprof_sidecar.client.family import ROOT_VARIABLE
@@ -85,7 +85,7 @@ class Shop:
 
     def python(self, code: str, *flags: str, **environ: str) -> Ran:
         """Run Python in the environment that `chronoprof run` makes, which spares its own start."""
-        args = _build_parser().parse_args(["run", *flags])
+        args = build_parser().parse_args(["run", *flags])
         made = app_environ({**os.environ, **environ}, args.instrument, args.middleware)
         ran = self.execute(sys.executable, "-c", code, **made)
         assert [] == list(self.temporary.iterdir())

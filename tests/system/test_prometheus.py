@@ -142,7 +142,8 @@ def test_the_rules_fire_when_they_should() -> None:
     assert set() == {alert for alert in alerts if f"alertname: {alert}\n" not in cases}
 
 
-def test_the_configuration_is_valid() -> None:
-    """`promtool check config` accepts the scrape configuration as it stands, its rules included."""
-    checked = promtool("check", "config", "--syntax-only", CONFIG / "prometheus.yml")
+@pytest.mark.parametrize("name", ["prometheus.yml", "fleet.yml"])
+def test_the_configuration_is_valid(name: str) -> None:
+    """`promtool check config` accepts the scrape configurations as they stand, their rules included."""
+    checked = promtool("check", "config", "--syntax-only", CONFIG / name)
     assert checked.returncode == 0, checked.stdout + checked.stderr
