@@ -109,7 +109,7 @@ def test_the_dashboard_has_data(sidecar: Sidecar, prometheus: Prometheus, native
         wait_for_calls(prometheus, service, seq, native=native)
     expressions = [each for each in expressions_of(DASHBOARD) if not each.startswith("label_values")]
     empty = {each for each in expressions if not prometheus.query(with_values(each))}
-    nothing_went_wrong = ("errors_total", "refusals_total", "lost_calls_total")
+    nothing_went_wrong = ("errors_total", "refusals_total")
     assert {each for each in expressions if any(name in each for name in nothing_went_wrong)} == empty
 
 
