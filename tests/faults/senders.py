@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -39,10 +40,11 @@ MakeBatch = Callable[[str, int], dict[str, list[int]]]
 class SteadySender(threading.Thread):
     """Sends batch after batch as fast as they are answered, on one connection for as long as that lasts."""
 
-    def __init__(self, port: Callable[[], int], name: str, make_batch: MakeBatch) -> None:
+    def __init__(self, port: Callable[[], int], name: str, make_batch: MakeBatch, pause_seconds: float) -> None:
         super().__init__(daemon=True)
         self._port = port
         self._make_batch = make_batch
+        self._pause_seconds = pause_seconds
         self._connection: http.client.HTTPConnection | None = None
         self.sender = name
         self.stopping = threading.Event()
@@ -52,36 +54,40 @@ class SteadySender(threading.Thread):
         self.unexpected: list[object] = []
         self.refusals = 0
         self.longest_wait_asked = 0
+        self.longest_stall_seconds = 0.0
+        """How long a batch took until it was acknowledged."""
 
     def run(self) -> None:
         """Send until told to stop and answered."""
         while not self.stopping.is_set():
             seq = self.batches + 1
             calls_ns = self._make_batch(self.sender, seq)
+            began = time.monotonic()
             if not self._send_until_answered(encode_batch(self.sender, seq, calls_ns)):
                 break
             for name, calls in calls_ns.items():
                 self.calls[name] += len(calls)
                 self.total_ns[name] += sum(calls)
+            self.longest_stall_seconds = max(self.longest_stall_seconds, time.monotonic() - began)
             self.batches = seq
         self._hang_up()
 
     def _send_until_answered(self, body: bytes) -> bool:
         """Say whether the batch was acknowledged; any other answer than "not now" is unexpected.
 
-        However long the sidecar asks to wait, it is asked again at once.
+        However long the sidecar asks to wait, it is asked again after a pause.
         """
         while True:
             try:
                 status, content, wait_asked = self._post(body)
             except (OSError, http.client.HTTPException):
                 self._hang_up()
-                threading.Event().wait(0.01)
+                threading.Event().wait(self._pause_seconds)
                 continue
             if status == 503 and wait_asked:
                 self.refusals += 1
                 self.longest_wait_asked = max(self.longest_wait_asked, wait_asked)
-                threading.Event().wait(0.01)
+                threading.Event().wait(self._pause_seconds)
                 continue
             if status != 200:
                 self.unexpected.append((status, content))
@@ -105,16 +111,21 @@ class SteadySender(threading.Thread):
 class Senders:
     """Several steady senders, and what they know to be counted."""
 
-    def __init__(self, port: Callable[[], int], count: int, make_batch: MakeBatch = batch_ns) -> None:
+    def __init__(
+        self, port: Callable[[], int], count: int, make_batch: MakeBatch = batch_ns, pause_seconds: float = 0.01
+    ) -> None:
         self._port = port
         self._make_batch = make_batch
+        self._pause_seconds = pause_seconds
         self._all: list[SteadySender] = []
         self.join_in(count)
 
     def join_in(self, count: int) -> list[SteadySender]:
         """Let so many more begin, and return them."""
         first = len(self._all)
-        joining = [SteadySender(self._port, f"sender-{first + n}", self._make_batch) for n in range(count)]
+        joining = [
+            SteadySender(self._port, f"sender-{first + n}", self._make_batch, self._pause_seconds) for n in range(count)
+        ]
         self._all += joining
         for sender in joining:
             sender.start()
@@ -140,15 +151,20 @@ class Senders:
         """The longest `Retry-After`, in seconds."""
         return max(sender.longest_wait_asked for sender in self._all)
 
+    @property
+    def longest_stall_seconds(self) -> float:
+        """How long the slowest batch took until it was acknowledged."""
+        return max(sender.longest_stall_seconds for sender in self._all)
+
     def wait_for_refusals(self, refusals: int) -> None:
         """Wait until they were asked so many more times to come again."""
         goal = self.refusals + refusals
         wait_until(lambda: self.refusals >= goal, f"{refusals} more refusals")
 
-    def wait_for(self, batches: int) -> None:
+    def wait_for(self, batches: int, seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until so many more batches are acknowledged."""
         goal = self.batches + batches
-        wait_until(lambda: self.batches >= goal, f"{batches} more acknowledged batches")
+        wait_until(lambda: self.batches >= goal, f"{batches} more acknowledged batches", seconds)
 
     def stop(self) -> None:
         """Wait until every sender has its last answer."""

@@ -6,8 +6,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,7 +29,9 @@ def find_release() -> str:
 
 def as_user(*command: str) -> list[str]:
     """Return the command as the user who may run PostgreSQL."""
-    return ["runuser", "-u", USER, "--", *command] if os.geteuid() == 0 else list(command)
+    # Not runuser: it stays as a parent, and stops with a child that is frozen.
+    become = ["setpriv", "--reuid", USER, "--regid", USER, "--init-groups"] if os.geteuid() == 0 else []
+    return [*become, *command]
 
 
 class PostgresqlServer:
@@ -41,14 +43,13 @@ class PostgresqlServer:
             shutil.chown(directory, USER)
         self._directory = directory
         self._data = directory / "data"
-        data = str(self._data)
         if copy_of is None:
-            making = ["initdb", "--pgdata", data, "--username", USER, "--auth", "trust", "--encoding", "UTF8"]
-            making += ["--locale", "C", "--no-sync"]
+            # Checksums: pg_rewind asks for them.
+            making = ["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--data-checksums"]
+            self._run("initdb", "--pgdata", str(self._data), "--no-sync", *making)
         else:
-            making = ["pg_basebackup", "--pgdata", data, "--dbname", copy_of.url(), "--write-recovery-conf"]
-            making += ["--checkpoint", "fast", "--no-sync"]
-        subprocess.run(as_user(program(making[0]), *making[1:]), check=True, stdout=subprocess.DEVNULL, cwd=directory)
+            copying = ["--write-recovery-conf", "--checkpoint", "fast", "--no-sync"]
+            self._run("pg_basebackup", "--pgdata", str(self._data), "--dbname", copy_of.url(), *copying)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self._process: subprocess.Popen[bytes] | None = None
@@ -89,15 +90,49 @@ class PostgresqlServer:
             self._process = None
 
     def kill_9(self) -> None:
-        """Kill its first process as the kernel would; the others notice and end."""
+        """Kill all of its processes at once, as a power cut would."""
         assert self._process is not None
-        os.kill(self.pid, signal.SIGKILL)
+        self._send(signal.SIGKILL, self._freeze())
         self._process.wait(_START_SECONDS)
         self._process = None
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop all of its processes where they are: connections stay open, new ones are taken, and nobody answers."""
+        processes = self._freeze()
+        try:
+            yield
+        finally:
+            self._send(signal.SIGCONT, processes)
+
+    def rewind_to(self, primary: "PostgresqlServer") -> None:
+        """Have a server that does not run take back what `primary` never had, and follow it from its next start."""
+        following = ["--source-server", primary.url(), "--write-recovery-conf", "--no-sync"]
+        self._run("pg_rewind", "--target-pgdata", str(self._data), *following)
+
+    def _freeze(self) -> list[int]:
+        assert self._process is not None
+        first = self._process.pid
+        os.kill(first, signal.SIGSTOP)  # before it has another child
+        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        processes = [first, *map(int, children)]
+        self._send(signal.SIGSTOP, processes)
+        return processes
+
+    def _send(self, number: int, processes: Iterable[int]) -> None:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    def _run(self, name: str, *arguments: str) -> None:
+        done = subprocess.run(
+            as_user(program(name), *arguments), check=False, capture_output=True, text=True, cwd=self._directory
+        )
+        assert done.returncode == 0, done.stderr
+
     def _signal(self, mode: str) -> None:
         stopping = as_user(program("pg_ctl"), "stop", "--wait", "--pgdata", str(self._data), "--mode", mode)
-        subprocess.run(stopping, check=False, stdout=subprocess.DEVNULL, cwd=self._directory)
+        subprocess.run(stopping, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._directory)
 
     def _wait_until_ready(self) -> None:
         asking = [program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
