@@ -6,6 +6,9 @@ connection is closed and UnavailableError raised, senders repeat what they sent,
 A server that waits for its quorum of standbys can be told to stop waiting, by an administrator or by our own time
 limit. It then reports success, with a warning: the commit is on its disk and perhaps nowhere else. So a commit counts
 only without a warning.
+
+Reading ends with such a commit, too. So what is reported is on a quorum, all that it reports and, since only one server
+at a time has a quorum, all that was acknowledged: a server that was replaced and does not know it reports nothing.
 """
 
 import asyncio
@@ -18,70 +21,47 @@ import asyncpg
 from asyncpg import Connection
 
 from chronoprof_sidecar.errors import ChronoprofError, UnavailableError
-from chronoprof_sidecar.store.postgresql.migrations import SCHEMA
+from chronoprof_sidecar.store.postgresql.connecting import connect
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS: Final = 2
-CONNECT_SECONDS: Final = 1.5
-"""For each of the hosts in turn: the third of three is reached while a batch waits, though two are frozen."""
 _CLOSE_SECONDS: Final = 1.0
 _FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-_SERVER_SETTINGS: Final = {
-    "application_name": "chronoprof-sidecar",
-    "search_path": SCHEMA,
-    "synchronous_commit": "on",
-    "idle_in_transaction_session_timeout": "15s",  # a replica that freezes must not hold its locks for ever
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    "jit": "off",  # it takes longer to compile these statements than to run them
-}
+_CONFIRM: Final = "SELECT pg_logical_emit_message(true, 'chronoprof', '')"
+"""Puts a few bytes into the log, for a commit to wait for the quorum: what only reads would not."""
 
 
 class UncertainCommitError(Exception):
     """The server committed but did not wait for its quorum."""
 
 
-async def connect(dsn: str) -> Connection:
-    """Return a new connection to the host that takes writes.
-
-    Raises:
-        asyncpg.PostgresError, asyncpg.InterfaceError, OSError: there is none.
-    """
-    # A URL that says for itself which host it wants is obeyed: asyncpg prefers the argument, so it gets none then.
-    wanted = {} if "target_session_attrs=" in dsn else {"target_session_attrs": "read-write"}
-    *others, last = _single_hosts(dsn)
-    for each in others:
-        with suppress(*_FAILURES):
-            return await asyncpg.connect(each, timeout=CONNECT_SECONDS, server_settings=_SERVER_SETTINGS, **wanted)
-    return await asyncpg.connect(last, timeout=CONNECT_SECONDS, server_settings=_SERVER_SETTINGS, **wanted)
-
-
-def _single_hosts(dsn: str) -> list[str]:
-    """Return a URL per host: asyncpg has one time limit for all, which the first that is frozen would use up."""
-    scheme, _, rest = dsn.partition("://")
-    authority, slash, path = rest.partition("/")
-    user, at, hosts = authority.rpartition("@")
-    if "?" in authority:
-        return [dsn]
-    return [f"{scheme}://{user}{at}{host}{slash}{path}" for host in hosts.split(",")]
-
-
 class Link:
     """One connection at a time, for one transaction at a time."""
 
-    def __init__(self, dsn: str, *, name: str, prepare: Callable[[Connection], Awaitable[None]] | None = None) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        name: str,
+        prepare: Callable[[Connection], Awaitable[None]] | None = None,
+        after: "Link | None" = None,
+    ) -> None:
         """Connect at the first transaction.
 
         Args:
             dsn: the database's URL.
             name: what the link is for; the log tells it.
             prepare: run with each new connection.
+            after: another link; when that has lost its connection, this one does not trust its own either.
         """
         self._dsn = dsn
         self._name = name
         self._prepare = prepare
+        self._after = after
+        self._after_lost = 0
+        self.lost = 0
+        """How often a connection was lost, or given up."""
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._warnings: list[str] = []
@@ -120,13 +100,14 @@ class Link:
 
     @asynccontextmanager
     async def reading(self, seconds: float) -> AsyncIterator[Connection]:
-        """Run a transaction that sees the database as of one instant, and changes nothing.
+        """Run a transaction that sees the database as of one instant, and changes nothing; its quorum confirms it.
 
         Raises:
             UnavailableError: as `transaction`.
         """
         async with self.transaction(seconds, "ISOLATION LEVEL REPEATABLE READ READ ONLY") as connection:
             yield connection
+            await connection.execute(_CONFIRM)
 
     async def close(self) -> None:
         """Let go of the connection once the transaction under way is over."""
@@ -134,6 +115,10 @@ class Link:
             await self._drop()
 
     async def _connected(self) -> Connection:
+        if self._after is not None and self._after_lost != self._after.lost:
+            self._after_lost = self._after.lost
+            if self._connection is not None:
+                self._connection.terminate()
         if self._connection is None or self._connection.is_closed():
             connection = await connect(self._dsn)
             self._connection = connection
@@ -155,6 +140,7 @@ class Link:
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
+        self.lost += 1
         if connection is not None:
             # Not terminate(): closing waits until the server was told to stop waiting, and so to let go of its locks.
             with suppress(Exception):

@@ -11,7 +11,8 @@ from chronoprof_sidecar.errors import StoreError
 from chronoprof_sidecar.settings import Settings
 from chronoprof_sidecar.store.clocks import ServiceClock
 from chronoprof_sidecar.store.overflow import OverflowLog
-from chronoprof_sidecar.store.postgresql.link import Link, connect
+from chronoprof_sidecar.store.postgresql.connecting import connect
+from chronoprof_sidecar.store.postgresql.link import Link
 from chronoprof_sidecar.store.postgresql.merging import Merger
 from chronoprof_sidecar.store.postgresql.migrations import migrate
 from chronoprof_sidecar.store.postgresql.store import PostgresqlStore
@@ -38,21 +39,22 @@ async def open_store(
     """
     dsn = settings.store
     service_clock = ServiceClock(await prepare(dsn, clock_ns()), monotonic)
-    tender = Link(dsn, name="upkeep")
+    merger = Merger(
+        dsn,
+        max_functions=settings.max_functions,
+        max_senders=settings.max_senders,
+        overflow_log=OverflowLog(settings.max_functions, monotonic),
+        clock_ns=clock_ns,
+        service_clock=service_clock,
+    )
+    tender = Link(dsn, name="upkeep", after=merger.link)
     return PostgresqlStore(
         queue=JobQueue(settings.max_queue_bytes),
-        merger=Merger(
-            dsn,
-            max_functions=settings.max_functions,
-            max_senders=settings.max_senders,
-            overflow_log=OverflowLog(settings.max_functions, monotonic),
-            clock_ns=clock_ns,
-            service_clock=service_clock,
-        ),
+        merger=merger,
         upkeep=Upkeep(tender, service_clock),
-        reader=Link(dsn, name="answers"),
-        historian=Link(dsn, name="the history"),
-        saver=Link(dsn, name="saves"),
+        reader=Link(dsn, name="answers", after=merger.link),
+        historian=Link(dsn, name="the history", after=merger.link),
+        saver=Link(dsn, name="saves", after=merger.link),
         tender=tender,
         save_limits=SaveLimits(settings.max_saves, settings.max_saves_bytes, settings.keep_saves),
         max_functions=settings.max_functions,

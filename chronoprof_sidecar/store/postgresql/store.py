@@ -6,8 +6,11 @@ connection of its own, so that neither batches nor short answers wait for a long
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final
+
+from asyncpg import Connection
 
 from chronoprof_sidecar.domain.batch import Batch, Outcome
 from chronoprof_sidecar.domain.figures import StoreFigures
@@ -75,12 +78,12 @@ class PostgresqlStore(Store):
 
     async def snapshot(self, selection: Selection) -> Snapshot:
         """Return rows as of now; see `Store.snapshot`."""
-        async with self._reader.reading(READ_SECONDS) as connection:
+        async with self._reading() as connection:
             return await read_window(connection, selection, self._clock_ns())
 
     async def history(self, query: HistoryQuery) -> History:
         """Return the steps of a span; see `Store.history`."""
-        async with self._historian.reading(CHANGE_SECONDS) as connection:
+        async with self._reading(self._historian, CHANGE_SECONDS) as connection:
             return await read_history(connection, query, self._max_functions)
 
     async def reset(self, expected_generation: int | None = None, *, erase_history: bool = False) -> int:
@@ -92,6 +95,7 @@ class PostgresqlStore(Store):
     async def save(self, name: str | None = None, *, overwrite: bool = True) -> SaveInfo:
         """Write the window to a save; see `Store.save`."""
         self._queue.refuse_when_closed()
+        self._writer.refuse_while_away()
         taken_ns = self._clock_ns()
         name = name_by_time(taken_ns) if name is None else name
         check_save_name(name)
@@ -110,25 +114,24 @@ class PostgresqlStore(Store):
 
     async def saves(self) -> list[SaveInfo]:
         """Return every save; see `Store.saves`."""
-        async with self._reader.reading(READ_SECONDS) as connection:
+        async with self._reading() as connection:
             return await list_saves(connection)
 
     async def open_save(self, name: str) -> StoredSave:
         """Open one save; see `Store.open_save`."""
         check_save_name(name)
-        reading = partial(self._reader.reading, READ_SECONDS)
-        async with reading() as connection:
-            return StoredSave(reading, await find_save(connection, name))
+        async with self._reading() as connection:
+            return StoredSave(self._reading, await find_save(connection, name))
 
     async def senders(self) -> list[Sender]:
         """Return every sender; see `Store.senders`."""
-        async with self._reader.reading(READ_SECONDS) as connection:
+        async with self._reading() as connection:
             return await read_senders(connection)
 
     async def figures(self) -> StoreFigures:
         """Return how the store is doing; see `Store.figures`. It has no journal of its own."""
         waiting = len(self._queue), self._queue.size_bytes
-        async with self._reader.reading(READ_SECONDS) as connection:
+        async with self._reading() as connection:
             return StoreFigures(*await read_figures(connection), *waiting, journal_bytes=0)
 
     def unready_reason(self) -> str | None:
@@ -151,6 +154,13 @@ class PostgresqlStore(Store):
         for link in self._links:
             await link.close()
         self._failure.cancel()
+
+    def _reading(
+        self, link: Link | None = None, seconds: float | None = None
+    ) -> AbstractAsyncContextManager[Connection]:
+        """Begin to read; refused while the database is away, or every answer would wait until its time is up."""
+        self._writer.refuse_while_away()
+        return (link or self._reader).reading(seconds or READ_SECONDS)
 
     async def _reset(self, expected_generation: int | None, *, erase_history: bool) -> int:
         async with self._merger.link.transaction(CHANGE_SECONDS) as connection:
