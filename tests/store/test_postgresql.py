@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from chronoprof_sidecar.domain.table import Selection
-from chronoprof_sidecar.errors import StoreError, UnavailableError
+from chronoprof_sidecar.errors import SequenceGapError, StoreError, UnavailableError
 from chronoprof_sidecar.protocol import OTHER
 from chronoprof_sidecar.settings import Settings, load_settings
 from chronoprof_sidecar.store.contract import Store
@@ -149,6 +149,19 @@ async def test_replicas_in_one_shard_never_wait_for_each_other_in_a_circle(
         assert await totals(stores[0]) == dict.fromkeys(names, (30, 30000000))
 
 
+async def test_figures_add_up_over_replicas(url: str) -> None:
+    """Rows and senders that come and go by any replica are told by every one, without being counted anew."""
+    async with replicas(url, 3) as stores:
+        for place, store in enumerate(stores):
+            await store.ingest(make_batch({"a": [1], f"f{place}": [1]}, sender=f"s{place}"))
+            assert [(1, 2 + place, 0, 1 + place)] * 3 == [(await each.figures())[:4] for each in stores]
+        with pytest.raises(SequenceGapError):
+            await stores[0].ingest(make_batch({"a": [1]}, sender="stranger", seq=2))
+        await stores[1].reset()
+        await execute(url, "DELETE FROM chronoprof.senders WHERE id <> 's1'")
+        assert [(2, 0, 0, 1)] * 3 == [(await each.figures())[:4] for each in stores]
+
+
 async def test_the_schema_is_made_once(url: str) -> None:
     """Replicas that start together on an empty database find one schema, whoever makes it."""
     async with replicas(url, 6) as stores:
@@ -211,6 +224,8 @@ async def test_a_server_that_comes_back_is_used_again(own_server: PostgresqlServ
         assert "127.0.0.1" not in reason
         with pytest.raises(UnavailableError):
             await store.snapshot(Selection())
+        with pytest.raises(UnavailableError):
+            await store.figures()
         own_server.start()
         await until(lambda: store.unready_reason() is None)
         assert (await store.ingest(batch)).duplicate

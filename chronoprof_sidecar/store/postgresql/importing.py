@@ -167,7 +167,8 @@ class _Import:
         known = await claim(self._connection, senders)
         newcomers = len(senders) - len(known)
         limit = self._settings.max_senders
-        if await make_room(self._connection, senders, newcomers, limit, self._service_minute) < newcomers:
+        bounds: dict[str, int] = {"limit": limit, "minute": self._service_minute}
+        if await make_room(self._connection, senders, newcomers, newcomers, **bounds) < newcomers:
             raise StoreError(f"there is no room for {newcomers} senders more (CHRONOPROF_MAX_SENDERS={limit})")
         offset = self._service_minute - holdings.service_minute
         ahead = {

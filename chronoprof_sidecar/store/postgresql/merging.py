@@ -3,7 +3,7 @@
     commit refused, or lost on the way   nothing happened, or all of it: nobody knows, senders repeat the batches
     commit acknowledged                  a quorum has it; answers may be given
 
-Locks are taken in one order by all replicas: window, senders by id, list of rows, minute, rows by name.
+Locks are taken in one order by all replicas: window, senders by id, their count, list of rows, minute, rows by name.
 """
 
 from collections.abc import Callable, Sequence
@@ -76,9 +76,10 @@ class Merger:
         """Apply the counting rule, and write what senders become by it."""
         ids = {batch.client.id for batch in batches if batch.client}
         known = await claim(connection, ids)
-        firsts = {batch.client.id for batch in batches if batch.client and batch.client.seq == 1} - known.keys()
+        unknown = ids - known.keys()
+        firsts = {batch.client.id for batch in batches if batch.client and batch.client.seq == 1} & unknown
         minute = self._service_clock.minute()
-        room = await make_room(connection, ids, len(firsts), self._max_senders, minute)
+        room = await make_room(connection, ids, len(unknown), len(firsts), limit=self._max_senders, minute=minute)
         plan = Plan(known, room, arrived_ns, minute)
         answers = [plan.judge(batch) for batch in batches]
         await remember(connection, plan.senders, ids)

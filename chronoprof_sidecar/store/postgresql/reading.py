@@ -50,17 +50,6 @@ async def read_window(connection: Connection, selection: Selection, taken_ns: in
     )
 
 
-async def read_figures(connection: Connection) -> tuple[int, int, int, int]:
-    """Return the window's generation, its rows, the calls that overflowed in it, and how many senders there are."""
-    generation, rows, overflowed, senders = await connection.fetchrow(
-        "SELECT generation, (SELECT count(*) FROM names WHERE names.generation = current_window.generation),"
-        " (SELECT coalesce(sum(overflowed), 0) FROM losses WHERE kind = $1 AND span = current_window.generation),"
-        " (SELECT count(*) FROM senders) FROM current_window",
-        WINDOW,
-    )
-    return generation, rows, int(overflowed), senders
-
-
 async def read_history(connection: Connection, query: HistoryQuery, max_functions: int) -> History:
     """Return the steps of a span."""
     kept = {

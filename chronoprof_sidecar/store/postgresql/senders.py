@@ -50,15 +50,23 @@ async def claim(connection: Connection, ids: Collection[str]) -> dict[str, Sende
     return {record["id"]: _decode(record) for record in records if record["seq"]}
 
 
-async def make_room(connection: Connection, claimed: Collection[str], newcomers: int, limit: int, minute: int) -> int:
+async def count(connection: Connection) -> int:
+    """Return how many senders there are, those that the transaction has claimed included; without counting them."""
+    senders: int = await connection.fetchval("SELECT coalesce(sum(senders), 0)::bigint FROM sender_counts")
+    return senders
+
+
+async def make_room(  # noqa: PLR0913  who wants it, and what bounds it
+    connection: Connection, claimed: Collection[str], unknown: int, newcomers: int, *, limit: int, minute: int
+) -> int:
     """Return how many of so many newcomers there is room for, having forgotten others for it where that is due.
 
-    Replicas that do this at the same moment do not see each other's newcomers: the limit may be passed by as many.
+    Newcomers are some of the claimed that are unknown; the others will not be kept. Replicas that do this at the same
+    moment do not see each other's newcomers: the limit may be passed by as many.
     """
     if not newcomers:
         return 0
-    known: int = await connection.fetchval("SELECT count(*) FROM senders WHERE seq > 0")
-    excess = known + newcomers - limit
+    excess = await count(connection) - unknown + newcomers - limit
     if excess <= 0:
         return newcomers
     evicted = await connection.fetch(_EVICT, minute - EVICTABLE_AFTER_MINUTES, list(claimed), excess)

@@ -19,9 +19,10 @@ from chronoprof_sidecar.domain.senders import Sender
 from chronoprof_sidecar.domain.snapshot import Rotation, SaveInfo, Snapshot
 from chronoprof_sidecar.domain.table import Selection
 from chronoprof_sidecar.store.contract import Store
+from chronoprof_sidecar.store.postgresql.figures import FigureReader
 from chronoprof_sidecar.store.postgresql.link import Link
 from chronoprof_sidecar.store.postgresql.merging import Merger
-from chronoprof_sidecar.store.postgresql.reading import read_figures, read_history, read_window
+from chronoprof_sidecar.store.postgresql.reading import read_history, read_window
 from chronoprof_sidecar.store.postgresql.saves import StoredSave, find_save, hold_saves, list_saves, write_save
 from chronoprof_sidecar.store.postgresql.senders import read_senders
 from chronoprof_sidecar.store.postgresql.upkeep import Upkeep
@@ -59,6 +60,7 @@ class PostgresqlStore(Store):
         self._reader = reader
         self._historian = historian
         self._saver = saver
+        self._figures = FigureReader()
         self._links = (merger.link, reader, historian, saver, tender)
         self._save_limits = save_limits
         self._max_functions = max_functions
@@ -132,7 +134,7 @@ class PostgresqlStore(Store):
         """Return how the store is doing; see `Store.figures`. It has no journal of its own."""
         waiting = len(self._queue), self._queue.size_bytes
         async with self._reading() as connection:
-            return StoreFigures(*await read_figures(connection), *waiting, journal_bytes=0)
+            return StoreFigures(*await self._figures.read(connection), *waiting, journal_bytes=0)
 
     def unready_reason(self) -> str | None:
         """Say why batches cannot be taken; see `Store.unready_reason`."""
