@@ -80,7 +80,7 @@ attacks: $(VENV)/.ready-dev debian ## prove that no one gets in: fuzzed requests
 	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/attacks tests/wire/test_hostile_bodies.py $(ARGS)
 
 .PHONY: fleet-test
-fleet-test: $(VENV)/.ready-dev debian ## prove that a fleet is exact: a primary killed under load, a standby promoted
+fleet-test: $(VENV)/.ready-dev debian ## prove that a fleet is exact: primaries, standbys, sidecars and lines lost under load
 	CHRONOPROF_TEST_SCALE=full $(BIN)/python -m pytest tests/fleet tests/store/test_postgresql.py $(ARGS)
 
 .PHONY: check

@@ -26,7 +26,7 @@ class Proof:
 def proof(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Proof:
     """The row of this test in the table; its guarantee is the test's docstring."""
     docstring = (request.function.__doc__ or "").strip()
-    record_property(_GUARANTEE, docstring.split("\n\n")[0].replace("\n", " "))
+    record_property(_GUARANTEE, " ".join(docstring.split("\n\n")[0].split()))
     return Proof(record_property)
 
 

@@ -1,5 +1,7 @@
 """An old primary that wakes up beside the one that has taken its place."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from chronoprof_sidecar.protocol import INGEST_PATH
@@ -25,7 +27,8 @@ def test_an_old_primary_that_wakes_up(fleet: Fleet, proof: Proof) -> None:
         with cluster.primary.frozen():
             old = cluster.promote()
             fleet.ship()
-        newcomer, astray = fleet.start(), fleet.start(url_of(fleet.database, [old.port]))
+        with ThreadPoolExecutor(2) as pool:
+            newcomer, astray = pool.map(fleet.start, (fleet.url, url_of(fleet.database, [old.port])))
         fleet.add(newcomer)
         fleet.ship()
         acknowledged_by_the_old += astray.request("POST", INGEST_PATH, BODY, key=INGEST_KEY)[0] != 503
