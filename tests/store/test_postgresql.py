@@ -287,6 +287,20 @@ async def test_a_wait_for_the_quorum_that_somebody_ends_acknowledges_nothing(own
         assert await totals(store) == {"a": (1, 10**9), "b": (1, 10**9)}
 
 
+async def test_a_replica_that_is_never_heard_of_again_holds_nobody_up(url: str) -> None:
+    """Whoever is cut off in the middle of a batch loses its locks in seconds, though the server waits for more."""
+    async with replicas(url, 1) as (store,):
+        await store.ingest(make_batch({"a": [1]}, sender="s"))
+        silent = await asyncpg.connect(url, server_settings={"application_name": "chronoprof-sidecar"})
+        await silent.execute("BEGIN; UPDATE chronoprof.senders SET seq = seq")
+        batch = make_batch({"a": [1]}, sender="s", seq=2)
+        with pytest.raises(UnavailableError):
+            await store.ingest(batch)
+        await until(lambda: store.unready_reason() is None)
+        assert not (await store.ingest(batch)).duplicate
+        silent.terminate()
+
+
 @asynccontextmanager
 async def replicas(url: str, number: int, **overrides: Any) -> AsyncIterator[list[Store]]:
     """Run replicas that start together on one database."""

@@ -38,6 +38,10 @@ from chronoprof_sidecar.store.save_rules import SaveLimits
 
 IMPORT_SECONDS: Final = 4 * 3600.0
 """Enough for 40 million rows at the 2800 a second that were measured on two busy cores."""
+_TAKE_TIME: Final = (
+    "SET LOCAL application_name = 'chronoprof-import'; SET LOCAL idle_in_transaction_session_timeout = '10min'"
+)
+"""Replicas are cut off when they are silent for seconds; an import may be busy with what it has read."""
 SHARD: Final = -1
 """No replica's, so that what is brought in waits for nobody's rows, nor anybody for its."""
 # An earlier stretch is older, whenever it comes: it takes the position of the first that is later than it.
@@ -90,6 +94,7 @@ async def import_into(
     link = Link(settings.store, name="the import")
     try:
         async with link.transaction(IMPORT_SECONDS) as connection:
+            await connection.execute(_TAKE_TIME)
             return await _Import(connection, settings, service_minute).run(saves, holdings, now_ns)
     finally:
         await link.close()

@@ -13,6 +13,12 @@ ADMISSION: Final = 2
 UPKEEP: Final = 3
 
 _MAX_SHARDS: Final = 1024
+_CUT_OFF_SILENT: Final = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid()
+        AND application_name = current_setting('application_name')
+        AND wait_event = 'ClientRead' AND state <> 'idle' AND state_change < now() - interval '5 seconds'
+"""
 
 
 async def lock(connection: Connection, number: int) -> None:
@@ -37,3 +43,12 @@ async def take_shard(connection: Connection) -> int:
         _MAX_SHARDS,
     )
     return shard or 0
+
+
+async def cut_off_silent(connection: Connection) -> None:
+    """End the transactions of replicas that were not heard of for as long as any batch waits.
+
+    The server's own time limit is for those that are idle. One whose message arrived in part, or without its end, when
+    its replica froze or was cut off, would hold the senders of its batches, and so whoever counts for them, for ever.
+    """
+    await connection.execute(_CUT_OFF_SILENT)

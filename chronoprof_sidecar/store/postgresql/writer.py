@@ -10,6 +10,7 @@ from typing import Any, Final
 from chronoprof_sidecar.domain.batch import Batch
 from chronoprof_sidecar.errors import ChronoprofError, UnavailableError
 from chronoprof_sidecar.store.postgresql.link import RETRY_AFTER_SECONDS
+from chronoprof_sidecar.store.postgresql.locks import cut_off_silent
 from chronoprof_sidecar.store.postgresql.merging import COMMIT_SECONDS, Merger
 from chronoprof_sidecar.store.postgresql.plan import Answer
 from chronoprof_sidecar.store.queue import ChangeJob, IngestJob, JobQueue
@@ -83,6 +84,7 @@ class Writer:
         """Try to write: a server that only lacks its quorum answers whoever only reads."""
         try:
             async with self._merger.link.transaction(COMMIT_SECONDS) as connection:
+                await cut_off_silent(connection)
                 await connection.execute("UPDATE service_time SET minute = minute")
         except UnavailableError:
             return  # the link has told it
