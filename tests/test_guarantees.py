@@ -35,4 +35,4 @@ def test_every_row_is_whole(row: str) -> None:
     when, guaranteed, proof = (cell.strip() for cell in row.strip("|").split("|"))
     assert when
     assert guaranteed
-    assert re.fullmatch(r"\[(test_\w+)\]\(\.\./tests/(faults|attacks)/\1\.py\)", proof)
+    assert re.fullmatch(r"\[(test_\w+)\]\(\.\./tests/(faults|attacks|fleet)/\1\.py\)", proof)
