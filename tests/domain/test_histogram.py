@@ -78,6 +78,20 @@ def test_merging_leaves_the_other_as_it_was(mine: Counts, other: Counts) -> None
 
 
 @bounded
+@given(buckets_of(any_counts).filter(bool), buckets_of(any_counts).filter(bool))
+def test_a_copy_and_its_original_go_their_own_ways(before: Counts, after: Counts) -> None:
+    """What is added to one of them does not reach the other, also where nobody has read what they have in common."""
+    histogram = histogram_of(before)
+    first, second = histogram.copy(), histogram.copy()
+    for part in (after, before):
+        second.add(sorted(part), [part[bucket] for bucket in sorted(part)])
+    histogram.merge(first)
+    assert before == content_of(first)
+    assert sum_of([before, after, before]) == content_of(second)
+    assert sum_of([before, before]) == content_of(histogram)
+
+
+@bounded
 @given(buckets_of(any_counts))
 def test_a_histogram_merged_into_itself_doubles(counts: Counts) -> None:
     """Merging a histogram into itself counts everything twice."""
@@ -136,6 +150,18 @@ def test_a_percentile_is_the_smallest_value_with_enough_at_or_below(percent: int
     histogram = histogram_of({8000 + n: 1 for n in range(1, 11)})
     low, high = bucket_bounds(8000 + rank)
     assert low < histogram.percentiles([percent])[0] < high
+
+
+@bounded
+@given(st.lists(buckets_of(any_counts).filter(bool), min_size=1, max_size=4))
+def test_percentiles_see_what_was_just_added(parts: list[Counts]) -> None:
+    """It makes no difference to a percentile whether the counts were read before."""
+    histogram = Histogram()
+    for part in parts:
+        histogram.add(sorted(part), [part[bucket] for bucket in sorted(part)])
+    unread = histogram.percentiles(range(101))
+    assert sum_of(parts) == content_of(histogram)
+    assert unread == histogram.percentiles(range(101))
 
 
 @bounded
