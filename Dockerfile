@@ -53,6 +53,6 @@ ENV CHRONOPROF_HOST=0.0.0.0 \
 VOLUME ["/data"]
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['CHRONOPROF_PORT'] + '/health', timeout=4)"]
+    CMD ["python", "-m", "chronoprof_sidecar.server.probe"]
 ENTRYPOINT ["chronoprof"]
 CMD ["serve"]

@@ -107,6 +107,14 @@ class Sidecar:
         """Return all that it logged."""
         return self.log_path.read_text()
 
+    def wait_for_log(self, text: str) -> None:
+        """Return once it has logged `text`."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while text not in self.log():
+            assert self.process.poll() is None or text in self.log(), f"ended without logging: {text}\n{self.log()}"
+            assert time.monotonic() < deadline, f"never logged: {text}\n{self.log()}"
+            threading.Event().wait(0.02)
+
     def request(
         self, method: str, path: str, body: object = None, *, key: str | None = ADMIN_KEY, **headers: str
     ) -> tuple[int, Any]:

@@ -3,7 +3,6 @@
 import resource
 import signal
 import socket
-import threading
 import time
 from pathlib import Path
 
@@ -13,14 +12,6 @@ from tests.process.sidecar import ADMIN_KEY, DEADLINE_SECONDS, INGEST_KEY, READ_
 
 INGEST = "/api/v1/profiling/ingest"
 BATCH = {"samples": [{"function_name": "f", "duration": 0.5}]}
-
-
-def wait_for_log(sidecar: Sidecar, text: str) -> None:
-    """Return once the sidecar has logged `text`."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while text not in sidecar.log():
-        assert time.monotonic() < deadline, f"never logged: {text}\n{sidecar.log()}"
-        threading.Event().wait(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -58,7 +49,7 @@ def test_told_to_stop_it_finishes_a_request_in_progress(sidecar: Sidecar) -> Non
         slow.sendall(f"{head}Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode())
         assert slow.recv(65536).startswith(b"HTTP/1.1 100 ")
         sidecar.process.send_signal(signal.SIGTERM)
-        wait_for_log(sidecar, "stopping")
+        sidecar.wait_for_log("stopping")
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", sidecar.port)).close()
         slow.sendall(body)
@@ -81,7 +72,7 @@ def test_told_to_reload_it_takes_the_new_keys(tmp_path: Path) -> None:
         ):
             keys.write_text(content)
             sidecar.process.send_signal(signal.SIGHUP)
-            wait_for_log(sidecar, said)
+            sidecar.wait_for_log(said)
             assert sidecar.request("POST", INGEST, BATCH, key="the-old-key-of-the-app")[0] == old
             assert sidecar.request("POST", INGEST, BATCH, key="the-new-key-of-the-app")[0] == new
         assert sidecar.stop() == 0
@@ -137,7 +128,7 @@ def test_no_key_reaches_the_log(tmp_path: Path) -> None:
                 raw.sendall(f"X-API-Key: {key}\r\n\r\n".encode())
                 assert b" 400 " in raw.recv(65536)
         sidecar.process.send_signal(signal.SIGHUP)
-        wait_for_log(sidecar, "keys reloaded")
+        sidecar.wait_for_log("keys reloaded")
         assert sidecar.stop() == 0
     finally:
         sidecar.close()
