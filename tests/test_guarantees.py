@@ -11,7 +11,7 @@ ROWS = [line for line in PAGE.splitlines() if line.startswith("| ")][2:]
 TARGETS = re.findall(r"\]\(\.\./([^)#]+)", PAGE)
 PROOFS = sorted(
     str(path.relative_to(ROOT))
-    for suite in ("faults", "attacks")
+    for suite in ("faults", "attacks", "fleet")
     for path in (ROOT / "tests" / suite).glob("test_*.py")
 )
 
@@ -25,7 +25,7 @@ def test_every_link_leads_somewhere(target: str) -> None:
 
 @pytest.mark.parametrize("proof", PROOFS)
 def test_every_proof_has_a_row(proof: str) -> None:
-    """Nothing is proved in tests/faults and tests/attacks that the page does not say."""
+    """Nothing is proved in tests/faults, tests/attacks and tests/fleet that the page does not say."""
     assert proof in TARGETS, f"docs/guarantees.md: add a row that links to {proof}"
 
 
