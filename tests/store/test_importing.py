@@ -292,6 +292,17 @@ async def test_a_store_that_goes_on_counting_is_not_imported_again(
         assert await totals(store) == {"a": (1, 10**9)}
 
 
+async def test_a_backup_is_the_same_store(home: StoreHarness, url: str, tmp_path: Path) -> None:
+    """A copy of the directory that was made long before the move is not imported beside its original."""
+    await (await home.open()).ingest(make_batch({"a": [1]}))
+    await home.close()
+    shutil.copytree(tmp_path / "data", tmp_path / "backup")
+    await move(url, tmp_path / "data")
+    assert not (await move(url, tmp_path / "backup")).store
+    async with fleet(url) as store:
+        assert await totals(store) == {"a": (1, 10**9)}
+
+
 async def test_a_refusal_changes_nothing(home: StoreHarness, url: str, tmp_path: Path) -> None:
     """A save's name that is taken by another save, and senders without room: neither rows nor other saves arrive."""
     await fill(home)

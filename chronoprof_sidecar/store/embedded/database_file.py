@@ -8,6 +8,7 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 from chronoprof_sidecar.errors import StoreError
@@ -93,7 +94,7 @@ def _create(path: Path) -> None:
         connection.execute("BEGIN IMMEDIATE")
         for statement in _SCHEMA.split(";\n"):
             connection.execute(statement)
-        record = encode_state({"generation": 1, "window_rows": 0})
+        record = encode_state({"generation": 1, "window_rows": 0, "identity": token_hex(16)})
         connection.executemany("INSERT INTO meta VALUES (?, ?)", [(name, record) for name in STATE_COPIES])
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")

@@ -67,7 +67,7 @@ def _read(loaded: Loaded, now_ns: int) -> Holdings:
 
 def _identity(database: Database) -> str:
     identity = str(database.load_meta().get("identity", ""))
-    if not identity:
+    if not identity:  # 0.1.0 made databases without one
         identity = token_hex(16)
         with database.transaction():
             database.write_meta(identity=identity)
