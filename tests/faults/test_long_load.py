@@ -27,7 +27,7 @@ KEPT_MINUTES = scaled(8, full=180)
 """A history is as full with fewer minutes and hours than are really kept, only sooner."""
 KEPT_HOURS = scaled(1, full=2)
 FULL_AFTER_MINUTES = KEPT_MINUTES + scaled(0, full=KEPT_HOURS * 60)
-LOADED_MINUTES = scaled(24, full=9 * 60)
+LOADED_MINUTES = scaled(24, full=8 * 60)
 SAMPLED_MINUTES = scaled(2, full=20)
 QUIET_DAYS = 9
 """So that who went silent without a word is forgotten, too: after seven days."""
