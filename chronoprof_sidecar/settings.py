@@ -139,8 +139,9 @@ class Settings:
     body_timeout_seconds: float = _setting(
         values.seconds(3600), "10", "seconds", "for a request's body, and for a client to take some of its answer"
     )
+    # Somebody looks every half second: with 14 who asks nothing is gone within the 15 s that are promised.
     idle_timeout_seconds: float = _setting(
-        values.seconds(3600), "15", "seconds", "between two requests of a connection"
+        values.seconds(3600), "14", "seconds", "between two requests of a connection"
     )
     drain_timeout_seconds: float = _setting(
         values.seconds(3600), "3", "seconds", "for requests in progress when the sidecar is told to stop"
