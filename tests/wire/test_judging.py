@@ -44,6 +44,7 @@ BAD_FUNCTIONS: list[tuple[Any, str]] = [
     *((changed(buckets=[7900, 7979, last]), "bucket") for last in (-1, 2**14, 2**63, 8012.0, True, "8012")),
     (changed(buckets=[7979, 7900, 8012]), "not ascending"),
     (changed(buckets=[7900, 7900, 8012]), "not ascending"),
+    (item_of([0], calls=3000, buckets=[0] * 3000, counts=[1] * 3000), "not ascending"),
     (changed(buckets=[7898, 7979, 8012]), "the first bucket is not that of min_ns"),
     (changed(buckets=[7902, 7979, 8012]), "the first bucket is not that of min_ns"),
     (changed(buckets=[7900, 7979, 8014]), "the last bucket is not that of max_ns"),
