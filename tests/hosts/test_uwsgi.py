@@ -53,6 +53,8 @@ def test_uwsgi(sidecar: Sidecar, tmp_path: Path, arguments: list[str]) -> None:
         answered = load(app)
         calls = {ENDPOINT: answered, FUNCTION: answered}
         wait_until_counted(sidecar, calls)
+        if "--lazy-apps" in arguments:
+            app.wait_until_loaded(workers=2)
         app.stop()
     assert_counted(sidecar, calls, app, senders_at_most=2)
 

@@ -22,6 +22,10 @@ class Uwsgi(AppServer):
 
         super().__init__(sidecar, directory, command, **environ)
 
+    def wait_until_loaded(self, workers: int) -> None:
+        """Wait until so many lazy workers have loaded the app: told to end before that, they end with a traceback."""
+        wait_until(lambda: self.log().count("WSGI app 0 (mountpoint='') ready") == workers, "workers that have the app")
+
     def wait_until_idle(self) -> None:
         """Wait until a uWSGI of one process waits for requests: it runs no exit hook while it is busy with one.
 
