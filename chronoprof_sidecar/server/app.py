@@ -126,7 +126,6 @@ def serve(settings: Settings) -> int:
         SettingsError, StoreError: the service cannot start, or cannot go on; the message says what to do.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
-    gc.set_threshold(_YOUNG_OBJECTS)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings))
 
@@ -138,6 +137,7 @@ async def _serve(settings: Settings) -> int:
     runner = web.AppRunner(app, shutdown_timeout=_CUT_OFF_SECONDS)
     try:
         await runner.setup()  # reads the keys, opens the store
+        _spare_collections()
         await _listen_until_told(app, cast("web.Server", runner.server), listener, signals)
     finally:
         await runner.cleanup()  # closes the store, once no request can reach it any more
@@ -201,6 +201,17 @@ async def _reload_when_told(told: asyncio.Event, app: web.Application, listener:
         gate = app[GATE]
         gate.keyring = await asyncio.to_thread(reload_keyring, gate.keyring, app[SETTINGS])
         await asyncio.to_thread(listener.reload_certificate)
+
+
+def _spare_collections() -> None:
+    """Have the collector of cycles look less often, and never at the 50 000 objects that are there from the start.
+
+    A look at everything takes some 100 ms, in which no request is answered; without those it takes 20 (measured, with
+    10 000 functions).
+    """
+    gc.set_threshold(_YOUNG_OBJECTS)
+    gc.collect()
+    gc.freeze()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
