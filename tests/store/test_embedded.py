@@ -301,14 +301,16 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CrashImages:
     return taken
 
 
+@pytest.mark.parametrize("interval_seconds", [0.001, 35.0], ids=["every operation", "every fourth"])
 async def test_a_crash_after_any_transaction_loses_and_doubles_nothing(
-    tmp_path: Path, images: CrashImages, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, images: CrashImages, monkeypatch: pytest.MonkeyPatch, interval_seconds: float
 ) -> None:
     """Whatever step of a commit, a checkpoint, a reset or a rotate is the last: the next start has each acknowledged
     operation exactly once, rows, losses, minutes, generation and files."""
     monkeypatch.setattr(checkpoint, "SLICE_ROWS", 2)
+    monkeypatch.setattr(checkpoint, "CUT_ENTRIES", 1)
     harness = make_harness(tmp_path / "data")
-    store = await harness.open(checkpoint_interval_seconds=0.001)
+    store = await harness.open(checkpoint_interval_seconds=interval_seconds)
     states = [await _state(store)]
     batches = [
         make_batch({f"f{seq % 5}": [0.1 * seq], "all": [1]}, sender="s", seq=seq, dropped=seq) for seq in range(1, 13)
@@ -331,6 +333,22 @@ async def test_a_crash_after_any_transaction_loses_and_doubles_nothing(
         await survivor.close()
         assert found in states[acknowledged : acknowledged + 2]
         assert read_minutes(image / "chronoprof.db") == histories[states.index(found)]
+
+
+@pytest.mark.parametrize(
+    ("max_entries", "max_bytes", "last"),
+    [(9, 999, 7), (5, 500, 7), (4, 999, 6), (1, 999, 3), (9, 499, 6), (9, 200, 4), (9, 199, 3), (9, 1, 3)],
+)
+def test_a_piece_of_the_journal_keeps_within_its_bounds(
+    tmp_path: Path, max_entries: int, max_bytes: int, last: int
+) -> None:
+    """It ends before the first entry that exceeds one of them, but holds one entry at least."""
+    database = Database(tmp_path / "chronoprof.db", durability="normal", min_free_bytes=0)
+    with closing(database):
+        assert database.find_journal_piece(7, max_entries=max_entries, max_bytes=max_bytes) == 7
+        with database.transaction():
+            database.append_journal((lsn, bytes(100)) for lsn in range(3, 9))
+        assert database.find_journal_piece(7, max_entries=max_entries, max_bytes=max_bytes) == last
 
 
 async def _state(store: Store) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ write it durably to `connection`.
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -145,6 +146,22 @@ class Database:
         if findings != [("ok",)]:
             raise UnusableDatabaseError(f"the journal is damaged: {findings[0][0]}")
         return self._connection.read("SELECT lsn, record FROM journal ORDER BY lsn")
+
+    def find_journal_piece(self, lsn: int, *, max_entries: int, max_bytes: int) -> int:
+        """Return the last of those first journal entries that keep within the bounds, or alone exceed them.
+
+        Args:
+            lsn: the last entry to look at; what is returned when everything up to it keeps within the bounds.
+            max_entries, max_bytes: the bounds.
+        """
+        query = "SELECT lsn, ifnull(length(record), 0) FROM journal WHERE lsn <= ? ORDER BY lsn LIMIT ?"
+        found = self._connection.read(query, (lsn, max_entries + 1))
+        totals = accumulate(size for _, size in found[:max_entries])
+        within = [entry for (entry, _), total in zip(found, totals, strict=False) if total <= max_bytes]
+        if len(within) == len(found):
+            return lsn
+        last: int = within[-1] if within else found[0][0]
+        return last
 
     # --- writing ----------------------------------------------------------------------------------------------------
 

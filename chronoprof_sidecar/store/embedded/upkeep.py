@@ -10,7 +10,7 @@ from typing import Final
 
 from chronoprof_sidecar.errors import UnavailableError
 from chronoprof_sidecar.store.clocks import Clocks
-from chronoprof_sidecar.store.embedded.checkpoint import Round, finish_round, write_slice
+from chronoprof_sidecar.store.embedded.checkpoint import Round, cut_journal, write_slice
 from chronoprof_sidecar.store.embedded.database import Database
 from chronoprof_sidecar.store.embedded.leftovers import Leftovers
 from chronoprof_sidecar.store.embedded.memory import Memory, MinuteDelta
@@ -147,7 +147,7 @@ class Upkeep:
             await self._erase()
 
     async def _write(self) -> None:
-        """Write one slice, or end the round that has none left."""
+        """Write one slice, or cut a piece off the journal when all are written."""
         if self._round is None:
             erased = self._leftovers.among(self._memory.dirty.minutes)
             if erased:  # or what is counted since would be added to them
@@ -164,9 +164,9 @@ class Upkeep:
             _tell_damaged(damaged)
             return
         self._retention.note_written(list(round_.minutes))
-        await self._database.run(finish_round, round_.lsn, self._for_a_restart())
-        self._round = None
-        self._steps_left = STEPS_BETWEEN_ROUNDS
+        if await self._database.run(cut_journal, round_.lsn, self._for_a_restart()):
+            self._round = None
+            self._steps_left = STEPS_BETWEEN_ROUNDS
 
     def _has_to_erase(self) -> bool:
         return self._erasing or bool(self._leftovers) or self._retention.due
