@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chronoprof_sidecar.domain.histogram import Histogram
-from chronoprof_sidecar.protocol import BUCKET_COUNT, bucket_bounds, bucket_of
+from chronoprof_sidecar.protocol import MAX_DURATION_SECONDS, bucket_bounds, bucket_of
 from tests.domain.building import bounded
 
 Counts = dict[int, int]
+LAST_BUCKET = bucket_of(MAX_DURATION_SECONDS)
 
 small_counts = st.integers(1, 1000)
 any_counts = st.one_of(small_counts, st.integers(2**62, 2**66))
@@ -18,7 +19,7 @@ any_counts = st.one_of(small_counts, st.integers(2**62, 2**66))
 def buckets_of(counts: st.SearchStrategy[int]) -> st.SearchStrategy[Counts]:
     """Return counts by bucket, near each other or far apart."""
     near = st.dictionaries(st.integers(7900, 8100), counts, max_size=20)
-    return near | st.dictionaries(st.integers(0, BUCKET_COUNT - 1), counts, max_size=5)
+    return near | st.dictionaries(st.integers(0, LAST_BUCKET), counts, max_size=5)
 
 
 def histogram_of(counts: Counts, *, times: int = 1) -> Histogram:
