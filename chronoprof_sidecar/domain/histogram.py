@@ -68,11 +68,11 @@ class Histogram:
             self._parts = counts, []
         return counts
 
-    def add(self, buckets: Sequence[int], counts: Sequence[int], times: int = 1) -> None:
+    def add(self, buckets: list[int], counts: list[int], times: int = 1) -> None:
         """Add `counts[i] * times` durations to `buckets[i]`.
 
         Args:
-            buckets: bucket numbers, ascending, at least one.
+            buckets: bucket numbers, ascending, at least one. Lists, not any sequences, since this is compiled.
             counts: as many counts, each 1 or more.
             times: what every count is multiplied with, 1 or more.
         """
@@ -93,7 +93,7 @@ class Histogram:
         if len(buckets) == 1:  # as for most functions in most seconds
             added[first - offset] += counts[0]
             return
-        for bucket, count in zip(buckets, counts, strict=True):
+        for bucket, count in zip(buckets, counts):  # noqa: B905  with `strict`, mypyc does not compile the loop away
             added[bucket - offset] += count
 
     def merge(self, other: "Histogram") -> None:

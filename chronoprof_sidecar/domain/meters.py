@@ -68,7 +68,7 @@ class Meters:
 
     def count(self, batch: Batch, outcome: Outcome, seconds: float) -> None:
         """Count what became of `batch`, which took `seconds` from being decoded to being acknowledged."""
-        self._commits.add((bucket_of(seconds),), (1,))
+        self._commits.add([bucket_of(seconds)], [1])
         self._commits_ns += round(seconds * NANOSECONDS)
         if outcome.duplicate:
             self._figures["repeats"] += 1

@@ -5,7 +5,6 @@ Every function here returns the reason of refusal, or None where there is none.
 
 from bisect import bisect_left
 from functools import cache
-from operator import lt
 
 from chronoprof_sidecar.domain.statistics import Aggregate
 from chronoprof_sidecar.protocol import (
@@ -72,10 +71,10 @@ def refuse_contradiction(item: Aggregate) -> str | None:
         return "buckets and counts differ in length"
     if sum(counts) != calls:
         return "counts do not add up to calls"
-    if len(buckets) > 1 and not all(map(lt, buckets, buckets[1:])):
-        return "buckets are not ascending"
     if buckets[0] < 0 or buckets[-1] >= BUCKET_COUNT:
         return "there is no such bucket"
+    if not _ascend(buckets):
+        return "buckets are not ascending"
     low_ns, end_ns = _durations_near(buckets[0])
     if not low_ns <= min_ns < end_ns:
         return "the first bucket is not that of min_ns"
@@ -83,6 +82,16 @@ def refuse_contradiction(item: Aggregate) -> str | None:
     if not low_ns <= max_ns < end_ns:
         return "the last bucket is not that of max_ns"
     return None
+
+
+def _ascend(buckets: list[int]) -> bool:
+    """Say whether each bucket is above the one before it; none is negative."""
+    previous = -1
+    for bucket in buckets:
+        if bucket <= previous:
+            return False
+        previous = bucket
+    return True
 
 
 @cache  # looking it up is a tenth of computing the buckets of min_ns and max_ns

@@ -34,8 +34,8 @@ class Counted:
     total_ns: int
     min_ns: int
     max_ns: int
-    buckets: Sequence[int]
-    counts: Sequence[int]
+    buckets: list[int]
+    counts: list[int]
     sample_every: int = 1
 
 
@@ -63,8 +63,13 @@ def statistics(durations: Sequence[int], *, errors: int = 0, arrived_ns: int = 0
 def figures(row: FunctionStatistics) -> dict[str, Any]:
     """Return everything that a row counts, to compare two of them."""
     return {
-        **{name: getattr(row, name) for name in FunctionStatistics.__slots__ if name not in ("epoch", "histogram")},
         "calls": row.calls,
+        "errors": row.errors,
+        "total_ns": row.total_ns,
+        "min_ns": row.min_ns,
+        "max_ns": row.max_ns,
+        "first_seen_ns": row.first_seen_ns,
+        "last_seen_ns": row.last_seen_ns,
         "histogram": row.histogram.to_sparse(),
     }
 
