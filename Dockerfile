@@ -12,14 +12,18 @@ FROM python AS build
 WORKDIR /build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
-COPY requirements/build.txt requirements/server.txt requirements/demo.txt requirements/
-RUN pip install --require-hashes --no-deps -r requirements/build.txt \
+# For the loops over buckets, which are compiled (pyproject.toml).
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc=4:14.* libc6-dev=2.41-* \
+ && rm -rf /var/lib/apt/lists/*
+COPY requirements/compile.txt requirements/server.txt requirements/demo.txt requirements/
+RUN pip install --only-binary :all: --require-hashes --no-deps -r requirements/compile.txt \
  && python -m venv --without-pip /opt/chronoprof
 COPY pyproject.toml README.md LICENSE ./
 COPY chronoprof_sidecar chronoprof_sidecar
-RUN pip wheel --no-build-isolation --no-deps --wheel-dir dist .
+RUN HATCH_BUILD_HOOKS_ENABLE=true pip wheel --no-build-isolation --no-deps --wheel-dir dist .
 
-# Wheels only: nothing is compiled here, and no release runs a setup script.
+# Wheels only: nothing of others is compiled here, and no release runs a setup script.
 FROM build AS build-sidecar
 RUN pip --python /opt/chronoprof/bin/python install --only-binary :all: --require-hashes --no-deps \
         -r requirements/server.txt \

@@ -14,6 +14,8 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),,sudo)
 
 # Where the environment forbids bytecode, each of the hundreds of processes that tests start compiles the package anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Where it is meant it is said: an editable install would leave compiled code beside its source, and in its place.
+unexport HATCH_BUILD_HOOKS_ENABLE
 
 .PHONY: help
 help: ## list the targets
@@ -106,8 +108,8 @@ bench-client: $(VENV)/.ready-bench ## what the shim costs an app, beside its pee
 	$(BIN)/python -m benchmarks.bench_client_end_to_end $(ARGS)
 
 .PHONY: bench-server
-bench-server: $(VENV)/.ready-dev .bench/.ready-debian .bench/.ready-statsd ## what the sidecar does with a core, beside statsd, collectd and Pushgateway (ARGS=--quick)
-	$(BIN)/python -m benchmarks.bench_server $(ARGS)
+bench-server: $(VENV)/.ready-dev .bench/.ready-debian .bench/.ready-statsd .bench/.ready-compiled ## what the sidecar does with a core, beside statsd, collectd and Pushgateway (ARGS=--quick)
+	PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/.bench/compiled:$(CURDIR) $(BIN)/python -m benchmarks.bench_server $(ARGS)
 
 .PHONY: bench-fleet
 bench-fleet: $(VENV)/.ready-dev debian ## what a table that many sidecars share costs them and PostgreSQL (ARGS=--quick)
@@ -141,7 +143,8 @@ release-check: build ## whether dist/ may be published: version, changelog, tag,
 .PHONY: lock
 lock: $(VENV)/.ready-dev ## write requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newer releases)
 	$(LOCK) --group build -o requirements/build.txt
-	$(LOCK) --extra dev -c requirements/build.txt -o requirements/dev.txt pyproject.toml
+	$(LOCK) --group build --group compile -c requirements/build.txt -o requirements/compile.txt
+	$(LOCK) --extra dev -c requirements/compile.txt -o requirements/dev.txt pyproject.toml
 	$(LOCK) --extra bench -c requirements/build.txt -c requirements/dev.txt -o requirements/bench.txt pyproject.toml
 	$(LOCK) --extra server --extra fleet --extra speed -c requirements/dev.txt -o requirements/server.txt pyproject.toml
 	$(LOCK) --extra demo --extra speed -c requirements/dev.txt -o requirements/demo.txt pyproject.toml
@@ -153,6 +156,8 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 .PHONY: clean
 clean: ## remove .venv, caches and build products; keys, data and saves stay
 	rm -rf $(VENV) .bench .debian .image build dist .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -maxdepth 1 -name '*__mypyc.*.so' -delete
+	find chronoprof_sidecar -name '*.so' -delete
 	find chronoprof_sidecar tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
@@ -179,6 +184,13 @@ endef
 
 .debian/.ready: requirements/debian-unpacked.txt
 	$(call UNPACK,.debian)
+
+# The package as it is in the image, by way of a source distribution: what is compiled is left beside its source.
+.bench/.ready-compiled: pyproject.toml $(shell find chronoprof_sidecar -name '*.py') $(VENV)/.ready-dev | debian
+	rm -rf .bench/compiled
+	HATCH_BUILD_HOOKS_ENABLE=true $(BIN)/python -m build --no-isolation --outdir .bench/compiled
+	cd .bench/compiled && $(abspath $(BIN))/python -m zipfile --extract *.whl .
+	@touch $@
 
 .bench/.ready-statsd: requirements/statsd/package-lock.json requirements/statsd/package.json
 	@command -v npm >/dev/null || { $(AS_ROOT) apt-get update --quiet && \

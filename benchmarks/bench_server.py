@@ -17,7 +17,7 @@ from typing import Final
 
 from benchmarks import server_cases, server_peers
 from benchmarks.bench_wire import compare, make_bodies
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_loops, describe_machine
 from benchmarks.processes import Cores, on_core, pick_cores
 from benchmarks.server_bodies import encode_functions, encode_sample, feed_batches, feed_pushes
 from benchmarks.server_cases import CONNECTIONS, Scale, Turn
@@ -100,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     rounds, scale = (1, QUICK) if arguments.quick else (arguments.rounds, FULL)
     print(describe_machine(PACKAGES))
+    print(describe_loops())
     names = _leave_out_missing(arguments.only or every)
     print(f"{rounds} rounds, interleaved; turns of {scale.seconds:g} s, the server on one core and the load on another")
     print(f"many wide functions: {scale.functions:,} of {scale.buckets} buckets each")

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 import orjson
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_loops, describe_machine
 from chronoprof_sidecar.domain.table import Placement, Table
 from chronoprof_sidecar.wire.batches import aggregate_durations, decode_batch
 from chronoprof_sidecar.wire.schema import decode_body
@@ -95,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="three rounds, for a glance")
     rounds = 3 if parser.parse_args(arguments).quick else ROUNDS
     print(describe_machine(["orjson", "msgspec"]))
+    print(describe_loops())
     columns = ("bytes", "buckets", "decode", "+judge", "+merge", "min", "max", "µs")
     print(f"{'body':30}" + "".join(f"{column:>8}" for column in columns))
     for name, body in make_bodies().items():

@@ -6,12 +6,19 @@ from importlib.metadata import PackageNotFoundError, version
 from os import cpu_count
 from pathlib import Path
 
+from chronoprof_sidecar.domain import histogram
+
 
 def describe_machine(packages: Iterable[str]) -> str:
     """Return processor, Python, and the versions of the packages that are installed."""
     versions = ", ".join(f"{package} {found}" for package in packages if (found := find_version(package)))
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"{_processor()}, {cpu_count()} cores, {python}\n{versions}"
+
+
+def describe_loops() -> str:
+    """Return whether the loops over buckets are compiled, as in the image, or interpreted, as in the wheel."""
+    return f"loops over buckets: {'interpreted' if Path(histogram.__file__).suffix == '.py' else 'compiled'}"
 
 
 def find_version(package: str) -> str | None:

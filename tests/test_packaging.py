@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = {
     "build": [],
+    "compile": [],
     "server": ["server", "fleet", "speed"],
     "demo": ["demo", "speed"],
     "dev": ["dev"],
@@ -111,7 +112,7 @@ def test_locks_satisfy_the_project(name: str) -> None:
             )
 
 
-@pytest.mark.parametrize("name", ["server", "demo", "build"])
+@pytest.mark.parametrize("name", ["server", "demo", "build", "compile"])
 def test_locks_agree_with_the_tested_releases(name: str) -> None:
     """The image runs the very releases that the tests ran."""
     tested = set(logical_lines("dev")) | set(logical_lines("build"))
@@ -129,8 +130,8 @@ def logical_lines(name: str) -> Iterator[str]:
 def wanted_by(name: str) -> Iterator[Requirement]:
     """Yield what pyproject.toml asks for under the extras of a lock, the extras within extras followed."""
     pending = list(LOCKS[name])
-    if name == "build":
-        yield from map(Requirement, PROJECT["dependency-groups"]["build"] + PROJECT["build-system"]["requires"])
+    if name in PROJECT["dependency-groups"]:
+        yield from map(Requirement, PROJECT["dependency-groups"][name] + PROJECT["build-system"]["requires"])
     while pending:
         for text in PROJECT["project"]["optional-dependencies"][pending.pop()]:
             requirement = Requirement(text)

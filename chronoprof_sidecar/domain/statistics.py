@@ -4,6 +4,7 @@ Owns what a row counts and how two rows become one. Does not know its own name o
 """
 
 from collections.abc import Sequence
+from operator import truediv
 from typing import Protocol
 
 from chronoprof_sidecar.domain.histogram import Histogram
@@ -61,7 +62,9 @@ class FunctionStatistics:
     @property
     def avg_time(self) -> float:
         """Mean duration in seconds."""
-        return self.total_ns / self.calls / NANOSECONDS
+        # Not by `/`, which mypyc compiles for floats: beyond 2^53 ns a mean might come out above the maximum.
+        average_ns: float = truediv(self.total_ns, self.calls)
+        return average_ns / NANOSECONDS
 
     def add(self, aggregate: Aggregate, arrived_ns: int) -> None:
         """Count an aggregate that arrived at `arrived_ns`.

@@ -140,6 +140,14 @@ def test_late_and_early_arrivals_widen_what_was_seen() -> None:
     assert (20, 70) == (row.first_seen_ns, row.last_seen_ns)
 
 
+def test_the_average_of_equal_durations_is_that_duration() -> None:
+    """It is never above the maximum by a rounding error, also where the total is beyond 2^53."""
+    row = statistics_of(aggregate([3_295_016_953], sample_every=1), 0)
+    row.histogram.add(row.histogram.to_sparse()[0], [480_964_441])
+    row.total_ns = 480_964_442 * 3_295_016_953
+    assert 3.295016953 == row.avg_time
+
+
 def test_the_average_is_exact_beyond_what_floats_can_sum() -> None:
     """The mean is total / calls of exact integers, also where both are beyond 2^64."""
     row = statistics_of(aggregate([3 * NANOSECONDS], sample_every=10**6), 0)

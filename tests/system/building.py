@@ -22,12 +22,15 @@ _CERTIFICATES: Final = "/etc/ssl/certs"
 
 
 def main() -> None:
-    """Build the base if there is none, then the image, and say how large it is."""
+    """Build the base if there is none of these packages, then the image, and say how large it is."""
     _DIRECTORY.mkdir(exist_ok=True)
     _policy().write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
     base, python, suite = read_base()
-    if not _buildah("images", "--quiet", "--filter", f"reference={base}", capture=True):
-        _build_base(base, python, suite)
+    packages = f"ca-certificates,python{python},python3,python3-dev,python3-venv"
+    recipe, made_of = _DIRECTORY / "base.txt", f"{base} {packages}"
+    if not recipe.exists() or recipe.read_text() != made_of:
+        _build_base(base, packages, suite)
+        recipe.write_text(made_of)
     options = ["--isolation=chroot", "--network=host", "--format=docker", f"--signature-policy={_policy()}"]
     mounts = [f"--volume={_CERTIFICATES}:{_CERTIFICATES}:ro"]
     _buildah("bud", "--pull-never", *options, *mounts, "--tag", IMAGE, str(ROOT))
@@ -77,10 +80,9 @@ def mounted(name: str) -> Iterator[Path]:
         _buildah("rm", container, capture=True)
 
 
-def _build_base(base: str, python: str, suite: str) -> None:
+def _build_base(base: str, packages: str, suite: str) -> None:
     root = _DIRECTORY / "base"
     shutil.rmtree(root, ignore_errors=True)
-    packages = f"ca-certificates,python{python},python3,python3-venv"
     subprocess.run(["debootstrap", "--variant=minbase", f"--include={packages}", suite, root], check=True)
     # As in the official image, Python and pip are in /usr/local; Debian's own pip would mix in packages of Debian's.
     subprocess.run(["chroot", root, "/usr/bin/python3", "-m", "venv", "/usr/local"], check=True)
