@@ -111,7 +111,7 @@ def advance(sender: Sender | None, client: SequenceId, batch: Batch, arrived_ns:
 
 
 class Senders:
-    """All remembered senders, those silent longest first."""
+    """All remembered senders: those that may go on, then those that ended, of each those silent longest first."""
 
     def __init__(self, max_senders: int) -> None:
         self._max = max_senders

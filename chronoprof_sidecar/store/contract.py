@@ -110,7 +110,7 @@ class Store(Protocol):
         ...
 
     async def senders(self) -> list[Sender]:
-        """Return every remembered sender, the one silent longest first."""
+        """Return every remembered sender, in any order."""
         ...
 
     async def figures(self) -> StoreFigures:

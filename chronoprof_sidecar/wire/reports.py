@@ -56,7 +56,9 @@ def render_data(
 
 def render_senders(senders: Sequence[Sender], now_ns: int) -> bytes:
     """Return the answer to `GET senders`: who shipped, the one silent longest first."""
-    return render({"senders": [_report_sender(sender, now_ns) for sender in senders]})
+    # Sorted here, in a thread: on the event loop a hundred thousand held up all requests for 170 ms.
+    by_silence = sorted(senders, key=lambda sender: (sender.active_minute, sender.last_batch_ns, sender.id))
+    return render({"senders": [_report_sender(sender, now_ns) for sender in by_silence]})
 
 
 def render_saves(saves: Sequence[SaveInfo]) -> bytes:

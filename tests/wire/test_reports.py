@@ -225,6 +225,17 @@ def test_a_sender_is_shown_with_its_silence() -> None:
     assert 0 == early["silent_seconds"]
 
 
+def test_senders_that_are_silent_longest_come_first() -> None:
+    """By the time that the sidecar ran, then by the clock, which jumps; in whatever order the store has them."""
+    arrived = batch(*named("a"), client=SequenceId("recent", 1))
+    recent = advance(None, SequenceId("recent", 1), arrived, ARRIVED_NS - 9, minute=7)
+    silent = recent._replace(id="silent", active_minute=6, last_batch_ns=ARRIVED_NS)
+    late = recent._replace(id="late", last_batch_ns=ARRIVED_NS)
+    for senders in ([recent, silent, late], [late, silent, recent]):
+        report = json.loads(render_senders(senders, ARRIVED_NS))
+        assert ["silent", "recent", "late"] == [sender["id"] for sender in report["senders"]]
+
+
 def test_saves_are_listed_and_announced() -> None:
     """The message of a save is the specification's; a rotate says both generations."""
     message = "Profiling data saved to a.json"

@@ -58,7 +58,7 @@ def _read(loaded: Loaded, now_ns: int) -> Holdings:
         identity=_identity(loaded.database),
         batches=memory.lsn,
         window=memory.snapshot(Selection(), now_ns),
-        senders=memory.sender_list(),
+        senders=list(memory.senders),
         service_minute=loaded.service_minute,
         stretches=_read_stretches(loaded),
         saves=_read_saves(loaded.saves),

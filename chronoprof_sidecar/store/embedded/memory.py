@@ -125,10 +125,6 @@ class Memory:
             losses={service: self.losses[service].copy() for service in asked},
         )
 
-    def sender_list(self) -> list[Sender]:
-        """Return every remembered sender, the one silent longest first."""
-        return sorted(self.senders, key=lambda sender: (sender.active_minute, sender.last_batch_ns))
-
     def _begin_by(self, arrived_ns: int) -> None:
         """Have the window begin no later than what it counts, which comes from before its start when clocks go back."""
         self.window_start_ns = min(self.window_start_ns, arrived_ns)

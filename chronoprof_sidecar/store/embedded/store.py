@@ -118,7 +118,7 @@ class EmbeddedStore(Store):
 
     async def senders(self) -> list[Sender]:
         """Return every sender; see `Store.senders`."""
-        return self._memory.sender_list()
+        return list(self._memory.senders)
 
     async def figures(self) -> StoreFigures:
         """Return how the store is doing; see `Store.figures`."""

@@ -93,7 +93,7 @@ async def forget(connection: Connection, minute: int) -> None:
 
 
 async def read_senders(connection: Connection) -> list[Sender]:
-    """Return every remembered sender, the one silent longest first."""
+    """Return every remembered sender, the one silent longest first: sorting what is sorted costs an answer little."""
     records = await connection.fetch(f"SELECT {_COLUMNS} FROM senders ORDER BY active_minute, last_batch_ns, id")
     return [_decode(record) for record in records]
 
