@@ -93,7 +93,7 @@ class Histogram:
         if len(buckets) == 1:  # as for most functions in most seconds
             added[first - offset] += counts[0]
             return
-        for bucket, count in zip(buckets, counts):  # noqa: B905  with `strict`, mypyc does not compile the loop away
+        for bucket, count in zip(buckets, counts):  # noqa: B905  `strict` has mypyc make a tuple a step
             added[bucket - offset] += count
 
     def merge(self, other: "Histogram") -> None:

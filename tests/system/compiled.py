@@ -1,18 +1,21 @@
-"""Whether the loops over buckets are compiled: a program that says so, and a plugin of pytest that insists on it."""
+"""Which modules are compiled: a program that shows their files, and a plugin of pytest that insists on it."""
 
+import tomllib
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from chronoprof_sidecar.domain import histogram, statistics
-from chronoprof_sidecar.wire import judging
+from tests.system.image import ROOT
 
-SHOW_FILES: Final = """
-from chronoprof_sidecar.domain import histogram, statistics
-from chronoprof_sidecar.wire import judging
-print(histogram.__file__, statistics.__file__, judging.__file__)
+_PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+_SOURCES: Final[list[str]] = _PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["mypyc"]["include"]
+MODULES: Final = [source.removesuffix(".py").replace("/", ".") for source in _SOURCES]
+SHOW_FILES: Final = f"""
+from importlib import import_module
+print(*(import_module(name).__file__ for name in {MODULES}))
 """
 
 
 def pytest_configure() -> None:
     """Refuse to run on the sources."""
-    assert {".so"} == {Path(str(module.__file__)).suffix for module in (histogram, statistics, judging)}
+    assert {".so"} == {Path(str(import_module(name).__file__)).suffix for name in MODULES}
